@@ -3,7 +3,7 @@
 A daisy in soft light in front of a blurred meadow, drawn from formulas: petals are bent strips
 with a normal at every sample, the disc is a phyllotaxis of florets, the background is grass and
 points of light out of focus. Lengths are in output pixels, x to the right and y down; colours
-are linear light, premultiplied by alpha, until the very end. The same versions of NumPy and Pillow give the same bytes.
+are linear light until the very end. The same versions of NumPy and Pillow give the same bytes.
 """
 
 import argparse
@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from canvas import HEIGHT, WIDTH, Array, Layer, Point, blurred, merged, over, rgb, smooth
 from numpy.typing import NDArray
 from PIL import Image
 
-Array = NDArray[np.floating]
-Point = tuple[float, float]
-
-WIDTH, HEIGHT = 640, 417
 SUPERSAMPLING = 3
 SEED = 11
 MIN_COLORS = 25_000
@@ -27,33 +24,6 @@ GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 LIGHT = np.array([-0.46, -0.62, 0.64], np.float32)
 SUN = np.array([1.02, 0.95, 0.83], np.float32)
 SKY = np.array([0.30, 0.36, 0.40], np.float32)
-
-
-@dataclass
-class Layer:
-    """A premultiplied RGBA canvas of (height·scale, width·scale) samples."""
-
-    rgba: Array
-    scale: int
-
-    @classmethod
-    def empty(cls, scale: int) -> "Layer":
-        """Return a transparent layer of the picture's size."""
-        return cls(np.zeros((HEIGHT * scale, WIDTH * scale, 4), np.float32), scale)
-
-    def window(self, center: Point, radius: float) -> tuple[Array, Array, Array]:
-        """Return x, y and a writable view of the samples within a square around a point."""
-        height, width = self.rgba.shape[:2]
-        left, right = _clipped(center[0], radius, self.scale, width)
-        top, bottom = _clipped(center[1], radius, self.scale, height)
-        x = (np.arange(left, right, dtype=np.float32) + 0.5) / self.scale
-        y = (np.arange(top, bottom, dtype=np.float32) + 0.5) / self.scale
-        return x[None, :], y[:, None], self.rgba[top:bottom, left:right]
-
-    def shrunk(self) -> Array:
-        """Return the layer averaged down to output pixels."""
-        blocks = self.rgba.reshape(HEIGHT, self.scale, WIDTH, self.scale, 4)
-        return blocks.mean(axis=(1, 3))
 
 
 @dataclass(frozen=True)
@@ -95,34 +65,6 @@ class Petal:
     phases: NDArray[np.float64]
 
 
-def _clipped(middle: float, radius: float, scale: int, size: int) -> tuple[int, int]:
-    """Return the sample range that covers middle ± radius inside the canvas."""
-    low, high = (middle - radius) * scale, (middle + radius) * scale
-    return min(max(int(low), 0), size), min(max(int(high) + 1, 0), size)
-
-
-def _rgb(hex_code: str) -> Array:
-    """Return an sRGB hex colour as linear light."""
-    srgb = np.array([int(hex_code[i : i + 2], 16) for i in (0, 2, 4)]) / 255
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(
-        np.float32
-    )
-
-
-def _smooth(low: float, high: float, x: Array) -> Array:
-    """Return the smooth step from 0 at low to 1 at high."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _over(target: Array, color: Array, alpha: Array) -> None:
-    """Lay a colour over a window of a layer, in place."""
-    alpha = alpha[..., None]
-    target *= 1 - alpha
-    target[..., :3] += color * alpha
-    target[..., 3:] += alpha
-
-
 def _shade(target: Array, darkness: Array) -> None:
     """Darken what a window already shows, blue least: shadows see the sky."""
     target[..., :3] *= 1 - darkness[..., None] * np.array([0.62, 0.52, 0.50], np.float32)
@@ -132,23 +74,6 @@ def _lit(slope_x: Array, slope_y: Array) -> Array:
     """Return the share of sunlight that a surface with these slopes receives."""
     facing = LIGHT[2] - slope_x * LIGHT[0] - slope_y * LIGHT[1]
     return np.clip(facing / np.sqrt(1 + slope_x**2 + slope_y**2), 0, None)
-
-
-def _blurred(image: Array, sigma: float) -> Array:
-    """Return the image under a Gaussian blur, edges mirrored."""
-    pad = int(3 * sigma) + 1
-    padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="symmetric")
-    height, width = padded.shape[:2]
-    fy, fx = np.fft.fftfreq(height)[:, None, None], np.fft.rfftfreq(width)[None, :, None]
-    damping = np.exp(-2 * (np.pi * sigma) ** 2 * (fx**2 + fy**2))
-    spectrum = np.fft.rfft2(padded, axes=(0, 1)) * damping
-    full = np.fft.irfft2(spectrum, s=(height, width), axes=(0, 1))
-    return full[pad:-pad, pad:-pad].astype(np.float32)
-
-
-def _merged(below: Array, above: Array) -> Array:
-    """Return a premultiplied image laid over another."""
-    return below * (1 - above[..., 3:]) + above
 
 
 def _grow_petals(flower: Flower, rng: np.random.Generator) -> Iterator[Petal]:
@@ -179,9 +104,9 @@ def _strip(petal: Petal, px: Array, py: Array) -> tuple[Array, Array, Array]:
     across = across - petal.bend * petal.length * np.clip(u, 0, 1.2) ** 2
     v = across / petal.half_width
     dent = np.exp(-(((v - 0.25 * np.sin(petal.phases[0])) / 0.20) ** 2))
-    u = u + 0.028 * dent * _smooth(0.5, 1.0, u)
+    u = u + 0.028 * dent * smooth(0.5, 1.0, u)
     inside = np.clip(u, 1e-4, 0.9999)
-    outline = (0.40 + 0.60 * _smooth(0.05, 0.66, inside)) * np.sqrt(1 - inside**8)
+    outline = (0.40 + 0.60 * smooth(0.05, 0.66, inside)) * np.sqrt(1 - inside**8)
     outline = outline * (1 + 0.03 * np.sin(9 * inside + petal.phases[1]))
     half_width = petal.half_width * np.where((u > 0) & (u < 1), outline, 1e-3)
     depth = np.minimum(half_width - np.abs(across), petal.length * np.minimum(u, 1 - u))
@@ -191,18 +116,18 @@ def _strip(petal: Petal, px: Array, py: Array) -> tuple[Array, Array, Array]:
 def _petal_color(petal: Petal, u: Array, v: Array, lean: float) -> Array:
     """Return the linear colour of a petal's surface."""
     wobble = 0.5 * np.sin(5 * u + petal.phases[2]) + 0.3 * np.sin(11 * u + petal.phases[3])
-    vein = np.cos(2 * np.pi * 4.5 * v + wobble) * _smooth(1.0, 0.55, np.abs(v))
+    vein = np.cos(2 * np.pi * 4.5 * v + wobble) * smooth(1.0, 0.55, np.abs(v))
     furrow = np.sin(2 * np.pi * 1.1 * v + 0.4 * wobble)
-    along = petal.lift - petal.curl * u - 0.9 * _smooth(0.80, 1.0, u)
+    along = petal.lift - petal.curl * u - 0.9 * smooth(0.80, 1.0, u)
     across = -0.42 * v + 0.20 * furrow + 0.095 * vein + petal.twist * (u - 0.45)
     cos, sin = np.cos(petal.angle + lean), np.sin(petal.angle + lean)
     sun = _lit(cos * along - sin * across, sin * along + cos * across)
 
-    albedo = np.full((*u.shape, 3), _rgb("fbf9f3"), np.float32)
-    base = _smooth(0.46, 0.16, u)[..., None]
-    tip = (petal.blush * 0.42 * _smooth(0.62, 1.02, u + 0.10 * np.abs(v) - 0.03 * vein))[..., None]
-    albedo = albedo * (1 - 0.42 * base) + _rgb("d9dc8a") * 0.42 * base
-    albedo = albedo * (1 - tip) + _rgb("f0b9c4") * tip
+    albedo = np.full((*u.shape, 3), rgb("fbf9f3"), np.float32)
+    base = smooth(0.46, 0.16, u)[..., None]
+    tip = (petal.blush * 0.42 * smooth(0.62, 1.02, u + 0.10 * np.abs(v) - 0.03 * vein))[..., None]
+    albedo = albedo * (1 - 0.42 * base) + rgb("d9dc8a") * 0.42 * base
+    albedo = albedo * (1 - tip) + rgb("f0b9c4") * tip
     albedo = albedo * (1 + 0.022 * vein - 0.02 * np.cos(16 * np.pi * v))[..., None]
     through = (0.16 * (1 - sun) * (0.4 + 0.6 * u))[..., None] * np.array([0.96, 1.0, 0.72])
     return (albedo * (sun[..., None] * SUN * 0.93 + SKY * 0.76) + through * 0.62).astype(np.float32)
@@ -216,13 +141,13 @@ def _draw_petal(layer: Layer, flower: Flower, petal: Petal) -> None:
     x, y, target = layer.window(middle, 0.68 * petal.length)
     drop = flower.radius / 165
     *_, inside = _strip(petal, *flower.to_plane(x - 3.5 * drop, y - 6.0 * drop))
-    _shade(target, 0.78 * _smooth(-7.0 * drop, 6.0 * drop, inside))
+    _shade(target, 0.78 * smooth(-7.0 * drop, 6.0 * drop, inside))
 
     u, v, inside = _strip(petal, *flower.to_plane(x, y))
-    edge = _smooth(-0.5 * petal.softness, 0.5 * petal.softness, inside)
-    opacity = edge * (0.90 + 0.08 * _smooth(0.0, 5.0, inside))
+    edge = smooth(-0.5 * petal.softness, 0.5 * petal.softness, inside)
+    opacity = edge * (0.90 + 0.08 * smooth(0.0, 5.0, inside))
     color = _petal_color(petal, np.clip(u, 0, 1), np.clip(v, -1, 1), flower.lean)
-    _over(target, color, opacity)
+    over(target, color, opacity)
 
 
 def _shade_under_disc(layer: Layer, flower: Flower) -> None:
@@ -230,13 +155,13 @@ def _shade_under_disc(layer: Layer, flower: Flower) -> None:
     size = 0.265 * flower.radius
     x, y, target = layer.window(flower.center, 3 * size)
     px, py = flower.to_plane(x - 0.10 * size, y - 0.16 * size)
-    _shade(target, 0.88 * _smooth(1.70, 0.86, np.hypot(px, py) / size))
+    _shade(target, 0.88 * smooth(1.70, 0.86, np.hypot(px, py) / size))
 
 
 def _floret_color(age: float, bump: Array, ring: Array, sun: Array, tone: float) -> Array:
     """Return the colour of one floret: green and closed when young, golden and open when old."""
-    young, old, deep = _rgb("d3c22e"), _rgb("ffb914"), _rgb("b85a06")
-    mix = float(_smooth(0.12, 0.62, np.asarray(age)))
+    young, old, deep = rgb("d3c22e"), rgb("ffb914"), rgb("b85a06")
+    mix = float(smooth(0.12, 0.62, np.asarray(age)))
     color = (young * (1 - mix) + old * mix) * tone
     pit = (ring * (0.25 + 0.55 * mix))[..., None]
     color = color * (1 - pit) + deep * pit
@@ -250,7 +175,7 @@ def _draw_disc(layer: Layer, flower: Flower, rng: np.random.Generator) -> None:
     x, y, target = layer.window(flower.center, 1.3 * size)
     px, py = flower.to_plane(x, y)
     r = np.hypot(px, py) / size
-    _over(target, _rgb("6d3f07") * (1.1 - 0.5 * r[..., None]), _smooth(1.03, 0.97, r))
+    over(target, rgb("6d3f07") * (1.1 - 0.5 * r[..., None]), smooth(1.03, 0.97, r))
     count = 430
     for i in range(count, 0, -1):
         age = i / count
@@ -273,12 +198,12 @@ def _draw_floret(
     r = np.hypot(dx, dy) / (1 + 0.16 * age * np.cos(5 * turn + theta))
     dome_x = 0.95 * age * np.cos(theta + flower.lean)
     dome_y = 0.95 * age * np.sin(theta + flower.lean) * flower.squash
-    _shade(target, 0.55 * _smooth(1.45, 0.8, np.hypot(dx - 0.25, dy - 0.35)))
+    _shade(target, 0.55 * smooth(1.45, 0.8, np.hypot(dx - 0.25, dy - 0.35)))
     sun = _lit(-dome_x - 0.9 * dx, -dome_y - 0.9 * dy)
     bump = np.sqrt(np.clip(1 - 0.8 * r**2, 0.02, None))
-    ring = _smooth(0.42, 0.12, r) * age
+    ring = smooth(0.42, 0.12, r) * age
     soft = 0.9 / (reach * 1.6)
-    _over(target, _floret_color(age, bump, ring, sun, tone), _smooth(1 + soft, 1 - soft, r))
+    over(target, _floret_color(age, bump, ring, sun, tone), smooth(1 + soft, 1 - soft, r))
 
 
 def _daisy(flower: Flower, scale: int, rng: np.random.Generator) -> Array:
@@ -301,9 +226,9 @@ def _blade(root: Point, tip: Point, sag: float, width: float, color: str) -> Arr
     across = ((y - root[1]) * axis[0] - (x - root[0]) * axis[1]) / length
     across = across - sag * length * 4 * along * (1 - along)
     half_width = width * np.sqrt(np.clip(1 - along**4, 0, None)) * (0.75 + 0.5 * along)
-    alpha = _smooth(-1, 1, half_width - np.abs(across)) * (along > -0.2) * (along < 1)
+    alpha = smooth(-1, 1, half_width - np.abs(across)) * (along > -0.2) * (along < 1)
     ridge = 1 + 0.35 * np.clip(across / np.maximum(half_width, 1), -1, 1)
-    _over(target, _rgb(color) * ridge[..., None], alpha)
+    over(target, rgb(color) * ridge[..., None], alpha)
     return layer.rgba
 
 
@@ -311,7 +236,7 @@ def _ground() -> Array:
     """Return the farthest background: broad patches of light and shade."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     image = np.ones((HEIGHT, WIDTH, 4), np.float32)
-    image[..., :3] = _rgb("2c6655")
+    image[..., :3] = rgb("2c6655")
     patches = [
         (560, 40, 210, "cfe39a", 0.95),
         (380, -30, 170, "9cc98f", 0.80),
@@ -325,14 +250,14 @@ def _ground() -> Array:
     ]
     for cx, cy, spread, color, strength in patches:
         weight = strength * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * (0.62 * spread) ** 2))
-        _over(image, _rgb(color), weight)
+        over(image, rgb(color), weight)
     return image
 
 
 def _bokeh(image: Array, rng: np.random.Generator) -> None:
     """Add points of light out of focus: discs with a slightly brighter rim."""
     layer = Layer(image, 1)
-    tints = [_rgb(c) for c in ("fff3c4", "d8f0b0", "bfe8da", "f6ffe6", "a8dcc0")]
+    tints = [rgb(c) for c in ("fff3c4", "d8f0b0", "bfe8da", "f6ffe6", "a8dcc0")]
     for _ in range(58):
         cx = WIDTH * rng.beta(1.7, 1.0)
         cy = HEIGHT * rng.beta(0.9, 1.5)
@@ -340,7 +265,7 @@ def _bokeh(image: Array, rng: np.random.Generator) -> None:
         strength = rng.uniform(0.05, 0.26) * (0.45 + 0.75 * cx / WIDTH) * (1.1 - 0.7 * cy / HEIGHT)
         x, y, target = layer.window((cx, cy), radius + 6)
         r = np.hypot(x - cx, y - cy)
-        disc = _smooth(radius + 2.5, radius - 2.5, r) * (0.72 + 0.40 * (r / radius) ** 4)
+        disc = smooth(radius + 2.5, radius - 2.5, r) * (0.72 + 0.40 * (r / radius) ** 4)
         target[..., :3] += tints[rng.integers(len(tints))] * (strength * disc)[..., None]
 
 
@@ -352,9 +277,9 @@ def _meadow(rng: np.random.Generator) -> Array:
         tip = (root[0] + rng.normal(0, 130), rng.uniform(40, 300))
         color = ("3f8a4a", "6fae5a", "1c5b4a", "a7cf74", "2d7d6b")[rng.integers(5)]
         blade = _blade(root, tip, rng.normal(0, 0.12), rng.uniform(5, 15), color)
-        image = _merged(image, _blurred(blade, rng.uniform(9, 17)) * rng.uniform(0.45, 0.9))
+        image = merged(image, blurred(blade, rng.uniform(9, 17)) * rng.uniform(0.45, 0.9))
     _bokeh(image, rng)
-    image = _blurred(image, 1.6)
+    image = blurred(image, 1.6)
     far = [
         (Flower((557, 132), 62, 0.5, 0.62, 15), 6.5),
         (Flower((36, 92), 44, -0.4, 0.55, 14), 9.0),
@@ -362,21 +287,21 @@ def _meadow(rng: np.random.Generator) -> Array:
     for flower, sigma in far:
         cx, cy = flower.center
         stem = _blade((cx + 18, HEIGHT + 40), (cx, cy), 0.05, 3.2, "5d9a4c")
-        image = _merged(image, _blurred(stem, sigma))
-        image = _merged(image, _blurred(_daisy(flower, 1, rng), sigma) * np.float32(0.92))
+        image = merged(image, blurred(stem, sigma))
+        image = merged(image, blurred(_daisy(flower, 1, rng), sigma) * np.float32(0.92))
     return image
 
 
-def _film(rgb: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _film(light: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return linear light as 8-bit sRGB: richer colour, vignette, shoulder, grain."""
-    gray = rgb @ np.array([0.2126, 0.7152, 0.0722])
-    rgb = np.clip(gray[..., None] + 1.14 * (rgb - gray[..., None]), 0, None) ** 1.06
+    gray = light @ np.array([0.2126, 0.7152, 0.0722])
+    light = np.clip(gray[..., None] + 1.14 * (light - gray[..., None]), 0, None) ** 1.06
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     away = np.hypot((x - 0.47 * WIDTH) / WIDTH, (y - 0.48 * HEIGHT) / HEIGHT)
-    rgb = rgb * (1 - 0.50 * _smooth(0.34, 0.82, away))[..., None]
-    rgb = np.where(rgb > 0.6, 0.6 + 0.4 * np.tanh((rgb - 0.6) / 0.52), rgb)
-    rgb = np.clip(rgb, 0, 1)
-    srgb = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** (1 / 2.4) - 0.055)
+    light = light * (1 - 0.50 * smooth(0.34, 0.82, away))[..., None]
+    light = np.where(light > 0.6, 0.6 + 0.4 * np.tanh((light - 0.6) / 0.52), light)
+    light = np.clip(light, 0, 1)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     grain = rng.normal(0, 1.5, (HEIGHT, WIDTH, 1)) + rng.normal(0, 0.7, (HEIGHT, WIDTH, 3))
     return np.clip(np.rint(255 * srgb + grain), 0, 255).astype(np.uint8)
 
@@ -386,11 +311,11 @@ def render() -> NDArray[np.uint8]:
     rng = np.random.default_rng(SEED)
     image = _meadow(rng)
     stem = _blade((330, HEIGHT + 60), (262, 215), -0.07, 5.5, "4f8f43")
-    image = _merged(image, _blurred(stem, 2.2))
+    image = merged(image, blurred(stem, 2.2))
     flower = Flower((252, 204), 184, -0.35, 0.90, 17)
     daisy = _daisy(flower, SUPERSAMPLING, rng)
-    image = _merged(image, daisy)
-    glow = _blurred(np.clip(image - 0.55, 0, None), 14)
+    image = merged(image, daisy)
+    glow = blurred(np.clip(image - 0.55, 0, None), 14)
     return _film(image[..., :3] + 0.22 * glow[..., :3], rng)
 
 
