@@ -1,0 +1,136 @@
+"""The loop of k-means, written once for every step.
+
+Lloyd, S. (1982). Least squares quantization in PCM. IEEE Trans. Inf. Theory 28(2).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmq.engine.steps import Step
+
+Callback = Callable[[int, float, NDArray], None]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One finished run of the loop.
+
+    Attributes
+    ----------
+    labels : (n,) int32
+        Nearest of `centers` for each sample, ties to the lowest.
+    centers : (k, d)
+        Centres, of the dtype of the start.
+    inertia : float
+        Weighted squared distances of the samples to their centres.
+    n_iter : int
+        Iterations run.
+    inertia_history : (n_iter,) float64
+        Inertia of each iteration's labels and of the centres that gave them.
+    strict : bool
+        True if the run ended because no label changed.
+    shift : float
+        Squared movement of all centres in the last iteration.
+    """
+
+    labels: NDArray[np.int32]
+    centers: NDArray
+    inertia: float
+    n_iter: int
+    inertia_history: NDArray[np.float64]
+    strict: bool
+    shift: float
+
+
+def lloyd(
+    step: Step,
+    centers: NDArray,
+    *,
+    max_iter: int,
+    tol: float,
+    on_iteration: Callback | None = None,
+) -> Fit:
+    """Run k-means from `centers` until labels stand still, centres do, or `max_iter` is reached.
+
+    Parameters
+    ----------
+    step : Step
+        How an iteration is done.
+    centers : (k, d) float32 or float64
+        The start.
+    max_iter : int
+        The most iterations.
+    tol : float
+        Stop when the squared movement of all centres is at most this, in squared units of X.
+    on_iteration : callable, optional
+        Given each iteration's number, inertia and centres.
+
+    Returns
+    -------
+    Fit
+    """
+    step.reset()
+    history: list[float] = []
+    strict = False
+    shift = np.inf
+    for iteration in range(max_iter):
+        changed = step.assign(centers)
+        history.append(step.assigned_inertia())
+        if on_iteration is not None:
+            on_iteration(iteration, history[-1], centers.copy())
+        sums, counts = step.sums, step.counts
+        if not counts.all():
+            sums, counts = _relocate_empty(step, sums, counts)
+        moved = _average(sums, counts, centers.dtype)
+        difference = (moved - centers).ravel()
+        shift = float(difference @ difference)
+        centers = moved
+        if not changed:
+            strict = True
+            break
+        if shift <= tol:
+            break
+    if not strict:
+        step.relabel(centers)
+    return Fit(
+        step.labels,
+        centers,
+        step.inertia(centers),
+        len(history),
+        np.array(history),
+        strict,
+        shift,
+    )
+
+
+def _average(sums: NDArray, counts: NDArray, dtype: np.dtype) -> NDArray:
+    """Centres of the clusters; one that stayed empty goes where the heaviest one is."""
+    if counts.all():
+        return (sums / counts[:, np.newaxis]).astype(dtype, copy=False)
+    filled = counts != 0
+    centers = np.empty(sums.shape, dtype)
+    centers[filled] = sums[filled] / counts[filled, np.newaxis]
+    centers[~filled] = centers[np.argmax(counts)]
+    return centers
+
+
+def _relocate_empty(step: Step, sums: NDArray, counts: NDArray) -> tuple[NDArray, NDArray]:
+    """Give each empty cluster one of the samples farthest from their centres, as scikit-learn."""
+    sq_dist = step.sq_distances()
+    if sq_dist.max() == 0:  # fewer distinct samples than clusters: nowhere to go
+        return sums, counts
+    sums, counts = sums.astype(np.float64), counts.astype(np.float64)
+    empty = np.flatnonzero(counts == 0)
+    # The order in which argpartition leaves the farthest is part of the contract.
+    farthest = np.argpartition(sq_dist, -len(empty))[: -len(empty) - 1 : -1]
+    for j, i in zip(empty, farthest, strict=True):
+        row, weight, owner = step.sample(int(i))
+        moment = weight * row.astype(np.float64)
+        sums[owner] -= moment
+        sums[j] = moment
+        counts[owner] -= weight
+        counts[j] = weight
+    return sums, counts

@@ -1,0 +1,128 @@
+"""How work is spread over cores, and when it must not be.
+
+A kernel call releases the GIL, so plain threads run kernels side by side. Work is cut into
+blocks whose number depends on the shapes alone; which thread runs a block never shows in the
+result.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+
+
+def _forget_pool() -> None:
+    """Let a forked child make threads of its own; its parent's did not come along."""
+    global _pool, _pool_size
+    _pool, _pool_size = None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _positive_int(text: str | None) -> int | None:
+    """The number in an environment variable, or None where it holds none."""
+    try:
+        value = int((text or "").split(",")[0])
+    except ValueError:
+        return None
+    return value if value > 0 else None
+
+
+def n_threads() -> int:
+    """Number of threads that a fit started now would use.
+
+    The smallest of: cores this process may run on, ``NUMBA_NUM_THREADS`` and
+    ``OMP_NUM_THREADS`` (which joblib and Dask set for their workers), and the caller's
+    ``numba.set_num_threads``, which is read and never written.
+    """
+    import numba
+    from numba.np.ufunc import parallel
+
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    limits = [cores]
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        limit = _positive_int(os.environ.get(name))
+        if limit is not None:
+            limits.append(limit)
+    # Asking Numba starts its threading layer; a mask can only have been set once that runs.
+    if parallel._is_initialized:
+        limits.append(numba.get_num_threads())
+    return max(1, min(limits))
+
+
+def _workers(size: int) -> ThreadPoolExecutor:
+    """The shared pool, at least `size` strong."""
+    global _pool, _pool_size
+    if _pool is None or _pool_size < size:
+        _pool = ThreadPoolExecutor(size, thread_name_prefix="kmq")
+        _pool_size = size
+    return _pool
+
+
+def run_blocks(
+    task: Callable[[int, int, int], None], n_blocks: int, threads: int, grain: int = 1
+) -> None:
+    """Call ``task(worker, start, stop)`` until the blocks ``0 … n_blocks`` are done.
+
+    The calling thread works too, and does everything itself where the pool is busy or cannot
+    be had, so that fits inside fits, or many at once, never wait for one another.
+
+    Parameters
+    ----------
+    task : callable
+        Given the worker's number, ``0 … threads - 1``, and a half-open range of blocks.
+    n_blocks : int
+        Number of blocks.
+    threads : int
+        The most threads to use.
+    grain : int, default=1
+        The fewest blocks worth a call.
+    """
+    threads = min(threads, -(-n_blocks // grain))
+    if threads <= 1:
+        task(0, 0, n_blocks)
+        return
+    chunk = max(grain, -(-n_blocks // (threads * 4)))
+    starts = count(0, chunk)
+    stopped = False
+
+    def drain(worker: int) -> None:
+        for start in starts:
+            if start >= n_blocks or stopped:
+                return
+            task(worker, start, min(start + chunk, n_blocks))
+
+    helpers: list[Future[None]] = []
+    try:
+        pool = _workers(threads - 1)
+        helpers.extend(pool.submit(drain, worker) for worker in range(1, threads))
+    except RuntimeError:  # the interpreter is shutting down: no new threads
+        pass
+    try:
+        drain(0)
+    except BaseException:
+        stopped = True
+        raise
+    finally:
+        # One that has not begun would find nothing left to do.
+        running = [helper for helper in helpers if not helper.cancel()]
+        for helper in running:
+            helper.result()
+
+
+@contextmanager
+def single_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread a call while our own threads call it, then restore it."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield

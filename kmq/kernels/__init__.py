@@ -1,0 +1,1 @@
+"""Every compiled function of kmq, one family a file; NumPy and Numba only."""

@@ -1,0 +1,92 @@
+"""Distances to k-means++ candidates, and the potentials that they would leave."""
+
+import numpy as np
+
+from kmq.kernels.jit import kernel
+
+_TILE = 64
+
+
+@kernel
+def lower_closest(X, center, start, stop, sq_closest):
+    """Lower the squared distance to the closest centre where a new centre is closer.
+
+    X           (n, d) float  samples, C order
+    center      (d,)   float  the new centre
+    start, stop               the samples to look at
+    sq_closest  (n,)   float  inout: squared distance to the closest centre
+    """
+    d = X.shape[1]
+    acc = np.empty(_TILE, np.float64)
+    tile = np.empty((d, _TILE), np.float64)
+    for first in range(start, stop, _TILE):
+        size = min(_TILE, stop - first)
+        for i in range(size):
+            for f in range(d):
+                tile[f, i] = X[first + i, f]
+        acc[:] = 0.0
+        for f in range(d):
+            c = np.float64(center[f])
+            for i in range(_TILE):
+                diff = tile[f, i] - c
+                acc[i] += diff * diff
+        for i in range(size):
+            sq = sq_closest.dtype.type(acc[i])
+            if sq < sq_closest[first + i]:
+                sq_closest[first + i] = sq
+
+
+@kernel
+def candidate_potentials(X, weight, candidates, sq_closest, start, stop, potentials):
+    """Potential that each candidate would leave if it became a centre.
+
+    X           (n, d) float    samples, C order
+    weight      (n,)   float64  weights of the samples
+    candidates  (t, d) float    candidate centres
+    sq_closest  (n,)   float    squared distance to the closest centre so far
+    start, stop                 the samples to look at
+    potentials  (t,)   float64  out: sums of weight · lowered squared distance
+    """
+    d = X.shape[1]
+    t = candidates.shape[0]
+    acc = np.empty(_TILE, np.float64)
+    tile = np.empty((d, _TILE), np.float64)
+    lanes = np.zeros((t, 8))
+    for first in range(start, stop, _TILE):
+        size = min(_TILE, stop - first)
+        for i in range(size):
+            for f in range(d):
+                tile[f, i] = X[first + i, f]
+        for j in range(t):
+            acc[:] = 0.0
+            for f in range(d):
+                c = np.float64(candidates[j, f])
+                for i in range(_TILE):
+                    diff = tile[f, i] - c
+                    acc[i] += diff * diff
+            for i in range(size):
+                sq = min(sq_closest.dtype.type(acc[i]), sq_closest[first + i])
+                lanes[j, i % 8] += weight[first + i] * np.float64(sq)
+    for j in range(t):
+        total = 0.0
+        for lane in range(8):
+            total += lanes[j, lane]
+        potentials[j] = total
+
+
+@kernel
+def find_draw(weight, sq_closest, start, stop, target):
+    """First sample at which the running sum of weight · squared distance reaches a target.
+
+    weight      (n,) float64  weights of the samples
+    sq_closest  (n,) float    squared distance to the closest centre so far
+    start, stop               the samples to look at
+    target                    what the running sum, from `start`, must reach
+    Returns the sample, `stop` where the sum stays below.
+    """
+    total = 0.0
+    for i in range(start, stop):
+        total += weight[i] * np.float64(sq_closest[i])
+        if total >= target:
+            return i
+    return stop
