@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.steps import Step
+from kmq.engine.steps import Step, TieRule
 
 Callback = Callable[[int, float, NDArray], None]
 
@@ -77,7 +77,8 @@ def lloyd(
     strict = False
     shift = np.inf
     for iteration in range(max_iter):
-        changed = step.assign(centers)
+        ties = TieRule.of(centers, step.mean()) if iteration == 0 and _on_grid(centers) else None
+        changed = step.assign(centers, ties)
         history.append(step.assigned_inertia())
         if on_iteration is not None:
             on_iteration(iteration, history[-1], centers.copy())
@@ -104,6 +105,11 @@ def lloyd(
         strict,
         shift,
     )
+
+
+def _on_grid(centers: NDArray) -> bool:
+    """Whether all centres are whole numbers, so that samples can be equally near to several."""
+    return bool((centers == np.rint(centers)).all())
 
 
 def _average(sums: NDArray, counts: NDArray, dtype: np.dtype) -> NDArray:

@@ -4,6 +4,7 @@ A step answers the loop of `kmq.engine.lloyd`: given these centres, which label 
 what are the sums and weights of the clusters, and did any label change?
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,35 @@ from kmq.kernels import dense
 NARROW = 16
 _MOST_BLOCKS = 32
 _LEAST_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class TieRule:
+    """What scikit-learn's arithmetic compares when centres are equally near.
+
+    A start that is made of samples on a grid (pixels, counts, ranks) is full of true ties, and
+    how these fall decides where the fit ends. Following scikit-learn through them is what makes
+    the same seed give the same clusters.
+
+    Attributes
+    ----------
+    mean : (d,)
+        Mean of the samples.
+    shifted : (k, d)
+        Centres less the mean.
+    sq_norms : (k,)
+        Squared norms of the shifted centres.
+    """
+
+    mean: NDArray
+    shifted: NDArray
+    sq_norms: NDArray
+
+    @classmethod
+    def of(cls, centers: NDArray, mean: NDArray) -> "TieRule":
+        """Build the rule for one set of centres."""
+        shifted = centers - mean
+        return cls(mean, shifted, np.einsum("ij,ij->i", shifted, shifted))
 
 
 class Step(Protocol):
@@ -38,8 +68,14 @@ class Step(Protocol):
     def reset(self) -> None:
         """Forget all labels before a new start, in an array of the new start's own."""
 
-    def assign(self, centers: NDArray) -> bool:
-        """Assign the samples to `centers` and add up the clusters; True if a label changed."""
+    def mean(self) -> NDArray:
+        """(d,) unweighted mean of the samples, of their dtype."""
+
+    def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
+        """Assign the samples to `centers` and add up the clusters; True if a label changed.
+
+        Where centres are equally near, `ties` chooses, else the lowest index.
+        """
 
     def relabel(self, centers: NDArray) -> None:
         """Assign the samples to `centers` for the last time: labels alone."""
@@ -111,7 +147,11 @@ class DenseStep:
             )
         return dense.assign_wide(self._X, centers, start, stop, self.labels, self._sq_dist)
 
-    def assign(self, centers: NDArray) -> bool:
+    def mean(self) -> NDArray:
+        """See `Step`."""
+        return self._X.mean(axis=0)
+
+    def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""
         changed = np.zeros(self._n_blocks, np.int64)
 
@@ -119,6 +159,17 @@ class DenseStep:
             for block in range(first, last):
                 start, stop = self._bounds(block)
                 changed[block] = self._label(centers, start, stop)
+                if ties is not None:
+                    dense.settle_ties(
+                        self._X,
+                        centers,
+                        ties.mean,
+                        ties.shifted,
+                        ties.sq_norms,
+                        start,
+                        stop,
+                        self.labels,
+                    )
                 dense.accumulate(
                     self._X,
                     self._weight,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numba
 import platformdirs
@@ -73,7 +73,7 @@ class _PrivateLocator(caching._CacheLocator):
 
 
 class _PrivateImpl(caching.CompileResultCacheImpl):
-    _locator_classes: ClassVar[list[type]] = [_PrivateLocator]
+    _locator_classes = [_PrivateLocator]  # type: ignore[list-item]  # noqa: RUF012
 
 
 class _ForgivingCache(caching.FunctionCache):
@@ -115,11 +115,25 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-@intrinsic
-def popcount(typingctx: Any, value: Any) -> Any:
+def _popcount(typingctx: Any, value: Any) -> Any:
     """Count of the bits set in a 64-bit word (LLVM's ``ctpop``)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
 
     return value(value), codegen
+
+
+popcount: Any = intrinsic(_popcount)
+
+
+def _fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c`` with one rounding (LLVM's ``fma``)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return a(a, b, c), codegen
+
+
+fma: Any = intrinsic(_fma)
