@@ -49,7 +49,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             # Pillow warns of oddities in files that it reads all the same.
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            return app(arguments, prog_name="kmq", standalone_mode=False) or 0
+            code = app(arguments, prog_name="kmq", standalone_mode=False) or 0
     except _ClickError as error:
         reason = error.format_message().rstrip(".")  # type: ignore[attr-defined]
         return _fail(f"{reason} (see kmq --help)", USAGE)
@@ -61,8 +61,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), UNWRITABLE)
     except MemoryError:
         return _fail("not enough memory", FAILED)
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", INTERRUPTED)
+    except typer.Abort:  # what older releases of Typer make of Ctrl-C; later ones return 130
+        code = INTERRUPTED
+    return _fail("interrupted", code) if code == INTERRUPTED else code
 
 
 def _version(wanted: bool) -> None:

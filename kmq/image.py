@@ -322,7 +322,7 @@ def quantize_image(
     if k > distinct:
         note = f"the image has only {_colors(distinct)}; all are kept"
     elif len(palette) < k:
-        note = f"of {k} centres only {len(palette)} differ when rounded"
+        note = f"the {k} centres round to {_colors(len(palette))}"
     return IndexedImage(
         palette,
         indices,

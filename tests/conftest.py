@@ -23,3 +23,22 @@ def shared_dir() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20240)
+
+
+@pytest.fixture
+def gradient(rng):
+    """A picture of 1,800 pixels and about 600 colours."""
+    from kmq.image import Image
+
+    rows, columns = np.mgrid[0:36, 0:50]
+    rows, columns = rows // 3, columns // 2
+    matrix = np.stack([rows * 20, columns * 9, 5 * (rows + columns)], axis=2)
+    return Image((matrix + rng.integers(0, 2, (36, 50, 1))).astype(np.uint8))
+
+
+@pytest.fixture
+def picture(gradient):
+    """`gradient` in four colours."""
+    from kmq.image import quantize_image
+
+    return quantize_image(gradient, 4, random_state=0)

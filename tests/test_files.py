@@ -1,0 +1,270 @@
+import io
+import os
+import stat
+import struct
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as pillow
+from PIL import ImageCms
+
+from kmq import image
+
+PICTURE = Path(__file__).parents[1] / "img" / "flower.jpg"
+
+
+def encoded(picture, file_format, **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    buffer.seek(0)
+    return buffer
+
+
+@pytest.mark.parametrize(
+    ("mode", "file_format", "colour", "expected"),
+    [
+        ("1", "PNG", 1, (255, 255, 255)),
+        ("L", "PNG", 77, (77, 77, 77)),
+        ("LA", "PNG", (77, 255), (77, 77, 77)),
+        ("LA", "PNG", (77, 0), (255, 255, 255)),
+        ("RGB", "PNG", (1, 2, 3), (1, 2, 3)),
+        ("RGBA", "PNG", (1, 2, 3, 255), (1, 2, 3)),
+        ("RGBA", "PNG", (1, 2, 3, 0), (255, 255, 255)),
+        ("RGBA", "PNG", (0, 100, 255, 51), (204, 224, 255)),
+        ("RGBA", "WEBP", (1, 2, 3, 0), (255, 255, 255)),
+        ("CMYK", "TIFF", (255, 0, 0, 0), (0, 255, 255)),
+        ("CMYK", "JPEG", (0, 0, 0, 0), (255, 255, 255)),
+        ("I;16", "PNG", 65535, (255, 255, 255)),
+        ("I;16", "PNG", 32896, (128, 128, 128)),
+        ("I;16", "TIFF", 257, (1, 1, 1)),
+        ("I", "TIFF", 200, (200, 200, 200)),
+        ("F", "TIFF", 0.5, (128, 128, 128)),
+        ("F", "TIFF", 200.4, (200, 200, 200)),
+    ],
+)
+def test_load_every_mode_as_rgb(mode, file_format, colour, expected):
+    img = image.load_image(encoded(pillow.new(mode, (3, 2), colour), file_format))
+    assert img.shape == (2, 3, 3)
+    assert img.rgb_matrix.dtype == np.uint8
+    assert img.rgb_matrix.flags.writeable
+    assert {tuple(pixel) for pixel in img.rgb_vector.tolist()} == {expected}
+
+
+def test_load_sixteen_bits_scaled_to_the_nearest(rng):
+    grey = rng.integers(0, 65536, (9, 7)).astype(np.uint16)
+    loaded = image.load_image(encoded(pillow.fromarray(grey), "PNG")).rgb_matrix
+    assert np.array_equal(loaded[..., 0], np.rint(grey / 257))
+
+
+def test_load_stretches_grey_values_without_a_range():
+    grey = np.array([[-5.0, 0.0, np.nan, 5.0]], np.float32)
+    loaded = image.load_image(encoded(pillow.fromarray(grey), "TIFF")).rgb_matrix
+    assert loaded[0, :, 0].tolist() == [0, 128, 128, 255]
+
+
+def test_load_transparent_palette_entry_and_transparent_grey_on_white():
+    picture = pillow.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    picture.putpixel((1, 0), 1)
+    loaded = image.load_image(encoded(picture, "PNG", transparency=0))
+    assert loaded.rgb_matrix.tolist() == [[[255, 255, 255], [40, 50, 60]]]
+
+    grey = pillow.fromarray(np.array([[514, 1028]], np.uint16))
+    loaded = image.load_image(encoded(grey, "PNG", transparency=514))
+    assert loaded.rgb_matrix[0, :, 0].tolist() == [255, 4]
+
+
+def test_load_lab():
+    white = ImageCms.createProfile("sRGB")
+    to_lab = ImageCms.buildTransform(white, ImageCms.createProfile("LAB"), "RGB", "LAB")
+    picture = ImageCms.applyTransform(pillow.new("RGB", (2, 2), (200, 100, 50)), to_lab)
+    loaded = image.load_image(encoded(picture, "TIFF")).rgb_matrix
+    assert np.abs(loaded.astype(int) - (200, 100, 50)).max() <= 2
+
+
+UPRIGHT = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_load_applies_exif_orientation(orientation, file_format, rng):
+    stored = rng.integers(0, 256, (4, 6, 3), np.uint8)
+    exif = pillow.Exif()
+    exif[0x0112] = orientation
+    loaded = image.load_image(encoded(pillow.fromarray(stored), file_format, exif=exif))
+    assert np.array_equal(loaded.rgb_matrix, UPRIGHT[orientation](stored))
+
+
+def test_load_ignores_unreadable_exif():
+    file = encoded(pillow.new("RGB", (3, 2)), "JPEG", exif=b"Exif\0\0no tags at all")
+    assert image.load_image(file).shape == (2, 3, 3)
+
+
+def test_load_from_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    data = encoded(pillow.new("RGB", (3, 2), (9, 8, 7)), "PNG").getvalue()
+    writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+    writer.start()
+    assert image.load_image(pipe).rgb_matrix[0, 0].tolist() == [9, 8, 7]
+    writer.join()
+
+
+def test_load_says_what_is_wrong_in_one_line(tmp_path):
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    cases = {
+        tmp_path / "none.png": "no such file",
+        tmp_path: "is a directory",
+        text: "not an image",
+        empty: "not an image",
+    }
+    for path, reason in cases.items():
+        with pytest.raises(image.ImageReadError) as caught:
+            image.load_image(path)
+        assert str(caught.value).startswith(f"cannot read {path}: {reason}")
+    with pytest.raises(FileNotFoundError):
+        image.load_image(tmp_path / "none.png")
+    with pytest.raises(image.ImageReadError, match=r"^cannot read 'a\\nb.png': no such file$"):
+        image.load_image("a\nb.png")
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "TIFF", "BMP"])
+def test_load_truncated_at_every_tenth_raises_or_reads(file_format, rng):
+    data = encoded(
+        pillow.fromarray(rng.integers(0, 256, (40, 30, 3), np.uint8)), file_format
+    ).getvalue()
+    refused = 0
+    for tenth in range(10):
+        try:
+            img = image.load_image(io.BytesIO(data[: len(data) * tenth // 10]))
+        except image.ImageReadError:
+            refused += 1
+        else:
+            assert img.shape == (40, 30, 3)
+    assert refused >= 9
+
+
+def test_load_respects_pillows_limit(monkeypatch):
+    monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(image.ImageReadError, match="limit against decompression bombs"):
+        image.load_image(encoded(pillow.new("RGB", (50, 50)), "PNG"))
+
+
+def test_load_keeps_running_out_of_memory_apart(monkeypatch):
+    def fail(file):
+        raise MemoryError
+
+    monkeypatch.setattr(pillow, "open", fail)
+    with pytest.raises(MemoryError):
+        image.load_image(PICTURE)
+
+
+def png_header(data):
+    """Bit depth, colour type and palette length of a PNG file."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    depth, colour_type = data[24:26]
+    at = data.find(b"PLTE")
+    colours = struct.unpack(">I", data[at - 4 : at])[0] // 3 if at >= 0 else 0
+    return depth, colour_type, colours
+
+
+@pytest.mark.parametrize(
+    ("k", "depth"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)]
+)
+def test_save_indexed_at_the_smallest_depth(gradient, tmp_path, k, depth):
+    picture = image.quantize_image(gradient, k, random_state=0)
+    path = tmp_path / "picture.png"
+    picture.save(path)
+    assert png_header(path.read_bytes()) == (depth, 3, k)
+    with pillow.open(path) as stored:
+        assert np.array_equal(np.array(stored), picture.indices)
+    assert np.array_equal(image.load_image(path).rgb_matrix, picture.rgb_matrix)
+
+
+def test_save_truecolour_above_256(gradient, tmp_path):
+    picture = image.quantize_image(gradient, 257, random_state=0)
+    path = tmp_path / "picture.png"
+    picture.save(path)
+    assert png_header(path.read_bytes()) == (8, 2, 0)
+    assert np.array_equal(image.load_image(path).rgb_matrix, picture.rgb_matrix)
+
+
+def test_save_to_an_open_file(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer)
+    buffer.seek(0)
+    assert np.array_equal(image.load_image(buffer).rgb_matrix, picture.rgb_matrix)
+
+
+def test_save_replaces_only_if_allowed(picture, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_text("precious")
+    with pytest.raises(image.OutputExistsError, match="exists and was left as it is"):
+        picture.save(path, overwrite=False)
+    assert path.read_text() == "precious"
+    path.chmod(0o640)
+    picture.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert image.load_image(path).shape == picture.shape
+
+
+def test_save_gives_the_usual_permissions(picture, tmp_path):
+    path, usual = tmp_path / "picture.png", tmp_path / "usual"
+    usual.touch()
+    picture.save(path)
+    assert path.stat().st_mode == usual.stat().st_mode
+
+
+def test_save_leaves_nothing_partial(picture, tmp_path, monkeypatch):
+    path = tmp_path / "picture.png"
+    path.write_text("precious")
+
+    def full_disk(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(image.ImageWriteError, match=r"picture\.png: no space left on device$"):
+        picture.save(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["picture.png"]
+    assert path.read_text() == "precious"
+
+
+def test_save_through_a_link_and_to_a_device(picture, tmp_path):
+    target, link = tmp_path / "target.png", tmp_path / "link.png"
+    target.touch()
+    link.symlink_to(target)
+    picture.save(link)
+    assert link.is_symlink()
+    assert image.load_image(target).shape == picture.shape
+
+    picture.save("/dev/null", overwrite=False)
+    assert Path("/dev/null").is_char_device()
+
+
+def test_save_refuses_what_it_cannot_write(picture, tmp_path):
+    (tmp_path / "file").touch()
+    cases = {
+        tmp_path: "it is a folder",
+        tmp_path / "none" / "picture.png": "its folder does not exist",
+        tmp_path / "file" / "picture.png": "its folder does not exist",
+        tmp_path / "picture.jpg": "the name must end in .png",
+    }
+    for path, reason in cases.items():
+        with pytest.raises(image.ImageWriteError) as caught:
+            picture.save(path)
+        assert str(caught.value).startswith(f"cannot write {path}: ")
+        assert reason in str(caught.value)
