@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
@@ -17,16 +18,29 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from kmq.checks import (
+    checked_weight,
+    read_only,
+    same_clustering,
+    scaled_tolerance,
+    warn_of_missing_clusters,
+)
 
 if TYPE_CHECKING:
     from kmq.engine.lloyd import Fit
 
-__all__ = ["KMeans", "clusters_cost", "plot_k_metrics", "record_k_metrics"]  # noqa: F822
+__all__ = [
+    "KMeans",
+    "clusters_cost",
+    "kmeans_plusplus",
+    "plot_k_metrics",  # noqa: F822
+    "record_k_metrics",  # noqa: F822
+]
 
 _FLOATS = (np.float64, np.float32)
 
@@ -44,6 +58,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     The same seed gives the same clusters as scikit-learn, and the same bits for any number of
     threads.
+
+    Sparse matrices are the one thing that kmq leaves to scikit-learn: a fit on one is a fit of
+    `sklearn.cluster.KMeans`, and ``backend_`` says so.
 
     Parameters
     ----------
@@ -85,7 +102,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     n_iter_ : int
         Iterations run.
     inertia_history_ : ndarray of shape (n_iter_,), float64
-        Inertia at each iteration, of its labels and the centres that gave them.
+        Inertia at each iteration, of its labels and the centres that gave them. Absent after a
+        fit on a sparse matrix.
+    backend_ : {'kmq', 'scikit-learn'}
+        Who ran the fit: scikit-learn where the samples were sparse, else kmq.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -160,7 +180,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Samples. float32 stays float32; everything else is taken as float64.
         y : ignored
             Present for API consistency.
@@ -168,7 +188,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             Weights of the samples, not negative; 1 for each by default.
         callback : callable, optional
             Called as ``callback(iteration, inertia, centers)`` in each iteration of each
-            start, with a copy of the centres. What it raises ends the fit.
+            start, with a copy of the centres. What it raises ends the fit. Not for sparse
+            samples.
 
         Returns
         -------
@@ -180,22 +201,24 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         ValueError
             If a parameter, the samples or the weights are out of bounds; the text names it.
         """
+        samples = self._check_samples(X, reset=True, dtype=_FLOATS)
+        if sp.issparse(samples):
+            return self._fit_sparse(samples, sample_weight, callback)
         from kmq.engine.lloyd import lloyd
         from kmq.engine.steps import choose_step
 
-        samples = _read_only(validate_data(self, X, dtype=_FLOATS, order="C"))
-        n_starts = self._check_starts(samples.shape)
-        weight = _checked_weight(sample_weight, samples)
+        self._n_init = self._check_starts(samples.shape)
+        weight = checked_weight(sample_weight, samples)
         init = self._check_init(samples)
-        tol = _scaled_tolerance(samples, self.tol)
+        tol = scaled_tolerance(samples, self.tol)
         rng = check_random_state(self.random_state)
         step = choose_step(
-            samples, _read_only(weight.astype(np.float64, copy=False)), self.n_clusters
+            samples, read_only(weight.astype(np.float64, copy=False)), self.n_clusters
         )
 
         best: Fit | None = None
-        for _ in range(n_starts):
-            centers = self._start(samples, init, weight, rng)
+        for _ in range(self._n_init):
+            centers = self._init_centroids(samples, None, init, rng, weight)
             if self.verbose:
                 print("Initialization complete")
             fit = lloyd(
@@ -208,17 +231,18 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             if self.verbose and (fit.strict or fit.shift <= tol):
                 print(_convergence_text(fit, tol))
             if best is None or (
-                fit.inertia < best.inertia and not _same_clustering(fit.labels, best.labels)
+                fit.inertia < best.inertia and not same_clustering(fit.labels, best.labels)
             ):
                 best = fit
         assert best is not None
-        _warn_of_missing_clusters(best.labels, self.n_clusters)
+        warn_of_missing_clusters(best.labels, self.n_clusters)
 
         self.cluster_centers_ = best.centers
         self.labels_ = best.labels
         self.inertia_ = best.inertia
         self.n_iter_ = best.n_iter
         self.inertia_history_ = best.inertia_history
+        self.backend_ = "kmq"
         return self
 
     def fit_predict(
@@ -255,8 +279,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         labels : ndarray of shape (n_samples,), int32
             Index of the nearest centre.
         """
-        check_is_fitted(self)
         samples = self._check_new(X)
+        if sp.issparse(samples):
+            return self._as_sklearn().predict(samples)
         return self._assigned(samples, np.ones(len(samples))).labels
 
     def transform(self, X: ArrayLike) -> NDArray:
@@ -274,7 +299,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         """
         from sklearn.metrics.pairwise import euclidean_distances
 
-        check_is_fitted(self)
         return euclidean_distances(self._check_new(X), self.cluster_centers_)
 
     def fit_transform(
@@ -315,9 +339,11 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         score : float
             Minus the weighted sum of squared distances to the nearest centres.
         """
-        check_is_fitted(self)
         samples = self._check_new(X)
-        weight = _checked_weight(sample_weight, samples).astype(np.float64, copy=False)
+        weight = checked_weight(sample_weight, samples)
+        if sp.issparse(samples):
+            return float(self._as_sklearn().score(samples, sample_weight=weight))
+        weight = weight.astype(np.float64, copy=False)
         step = self._assigned(samples, weight)
         return -step.inertia(self.cluster_centers_)
 
@@ -334,17 +360,62 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "cluster_centers_")
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _fit_sparse(self, X: Any, sample_weight: ArrayLike | None, callback: Any) -> "KMeans":
+        """Let scikit-learn cluster sparse samples, and take over its result."""
+        from sklearn.cluster import KMeans as SklearnKMeans
+
+        if callback is not None:
+            raise ValueError("callback is not available for sparse samples: scikit-learn fits them")
+        weight = checked_weight(sample_weight, X)
+        fitted = SklearnKMeans(**self.get_params(deep=False)).fit(X, sample_weight=weight)
+        for name in ("cluster_centers_", "labels_", "inertia_", "n_iter_"):
+            setattr(self, name, getattr(fitted, name))
+        if hasattr(self, "inertia_history_"):
+            del self.inertia_history_
+        self.backend_ = "scikit-learn"
+        return self
+
+    def _as_sklearn(self) -> Any:
+        """A fitted scikit-learn `KMeans` with the centres of this one, for sparse samples."""
+        from sklearn.cluster import KMeans as SklearnKMeans
+
+        centers = self.cluster_centers_
+        blank = sp.csr_array((1, centers.shape[1]), dtype=centers.dtype)
+        twin = SklearnKMeans(1).fit(blank)
+        twin.cluster_centers_ = centers
+        return twin
+
     def _assigned(self, X: NDArray, weight: NDArray[np.float64]) -> Any:
-        """Return a step that has assigned samples to the fitted centres."""
+        """A step that has assigned samples to the fitted centres."""
         from kmq.engine.steps import choose_step
 
-        step = choose_step(_read_only(X), _read_only(weight), self.cluster_centers_.shape[0])
+        step = choose_step(read_only(X), read_only(weight), self.cluster_centers_.shape[0])
         step.relabel(self.cluster_centers_)
         return step
 
-    def _check_new(self, X: ArrayLike) -> NDArray:
-        """Validate samples that come after a fit."""
-        return validate_data(self, X, reset=False, dtype=self.cluster_centers_.dtype, order="C")
+    def _check_samples(self, X: Any, *, reset: bool, dtype: Any) -> Any:
+        """Validate samples: a read-only C-ordered array, or a CSR matrix."""
+        samples = validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            accept_large_sparse=False,
+            dtype=dtype,
+            order="C",
+        )
+        return samples if sp.issparse(samples) else read_only(samples)
+
+    def _check_new(self, X: Any) -> Any:
+        """Validate samples that come after a fit, in the dtype of the centres."""
+        check_is_fitted(self)
+        return self._check_samples(X, reset=False, dtype=self.cluster_centers_.dtype)
 
     def _check_starts(self, shape: tuple[int, int]) -> int:
         """Check the parameters against the samples; the number of starts to make."""
@@ -361,14 +432,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 "Explicit initial center position passed: performing only one init in "
                 f"{type(self).__name__} instead of n_init={n_starts}.",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             n_starts = 1
         if self.algorithm == "elkan" and self.n_clusters == 1:
             warnings.warn(
                 "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return n_starts
 
@@ -393,22 +464,127 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 f"of features of the data {n_features}."
             )
 
-    def _start(self, X: NDArray, init: Any, weight: NDArray, rng: np.random.RandomState) -> NDArray:
-        """Centres to start from, an array of the caller's own."""
+    def _init_centroids(
+        self,
+        X: NDArray,
+        x_squared_norms: Any,
+        init: Any,
+        random_state: np.random.RandomState,
+        sample_weight: NDArray,
+        n_centroids: int | None = None,
+    ) -> NDArray:
+        """Centres to start from, an array of the caller's own.
+
+        The signature is that of scikit-learn's method, which subclasses call; norms, which only
+        its way of computing distances needs, are ignored.
+        """
         from kmq.engine import seeding
 
+        k = n_centroids or self.n_clusters
         if isinstance(init, str) and init == "k-means++":
-            return X[seeding.kmeans_plusplus(X, self.n_clusters, weight, rng)]
+            return X[seeding.kmeans_plusplus(X, k, sample_weight, random_state)]
         if isinstance(init, str):
-            return X[seeding.random_rows(X.shape[0], self.n_clusters, weight, rng)]
+            return X[seeding.random_rows(X.shape[0], k, sample_weight, random_state)]
         if not callable(init):
             return init
         # scikit-learn clusters samples less their mean, and shows these to the callable.
         mean = X.mean(axis=0)
-        centers = init(X - mean, self.n_clusters, random_state=rng)
+        centers = init(X - mean, k, random_state=random_state)
         centers = check_array(centers, dtype=X.dtype, order="C")
         self._check_center_shape(centers, X.shape[1])
         return centers + mean
+
+
+@validate_params(
+    {
+        "X": ["array-like", "sparse matrix"],
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "sample_weight": ["array-like", None],
+        "x_squared_norms": ["array-like", None],
+        "random_state": ["random_state"],
+        "n_local_trials": [Interval(Integral, 1, None, closed="left"), None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def kmeans_plusplus(
+    X: Any,
+    n_clusters: int,
+    *,
+    sample_weight: ArrayLike | None = None,
+    x_squared_norms: ArrayLike | None = None,
+    random_state: Any = None,
+    n_local_trials: int | None = None,
+) -> tuple[NDArray, NDArray[np.intp]]:
+    """Pick samples as initial centres by greedy k-means++.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Samples. Sparse ones are left to scikit-learn.
+    n_clusters : int
+        Number of centres to pick.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the samples, not negative; 1 for each by default.
+    x_squared_norms : array-like of shape (n_samples,), optional
+        Accepted for compatibility: distances are computed without norms.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the draws: an integer gives the samples that scikit-learn picks for it.
+    n_local_trials : int, optional
+        Candidates a round, of which the best is kept; by default 2 + ⌊log n_clusters⌋.
+
+    Returns
+    -------
+    centers : ndarray of shape (n_clusters, n_features)
+        The samples picked, of the dtype of X.
+    indices : ndarray of shape (n_clusters,)
+        Their indices: ``X[indices] == centers``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter, the samples or the weights are out of bounds; the text names it.
+
+    References
+    ----------
+    .. [1] Arthur, D. and Vassilvitskii, S. (2007). k-means++: the advantages of careful
+       seeding. SODA.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kmq import kmeans_plusplus
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> centers, indices = kmeans_plusplus(X, n_clusters=2, random_state=0)
+    >>> centers
+    array([[10,  2],
+           [ 1,  0]])
+    """
+    if sp.issparse(X):
+        from sklearn import cluster
+
+        return cluster.kmeans_plusplus(
+            X,
+            n_clusters,
+            sample_weight=sample_weight,
+            x_squared_norms=x_squared_norms,
+            random_state=random_state,
+            n_local_trials=n_local_trials,
+        )
+    from kmq.engine import seeding
+
+    samples = read_only(check_array(X, dtype=_FLOATS, order="C"))
+    weight = checked_weight(sample_weight, samples)
+    n = len(samples)
+    if n < n_clusters:
+        raise ValueError(f"n_samples={n} should be >= n_clusters={n_clusters}.")
+    if x_squared_norms is not None and len(norms := np.asarray(x_squared_norms)) != n:
+        raise ValueError(
+            f"The length of x_squared_norms {len(norms)} should be equal to the length of "
+            f"n_samples {n}."
+        )
+    rng = check_random_state(random_state)
+    indices = seeding.kmeans_plusplus(samples, n_clusters, weight, rng, n_local_trials)
+    return np.asarray(X)[indices], indices
 
 
 def clusters_cost(X: ArrayLike, centroids: ArrayLike, labels: ArrayLike) -> float:
@@ -438,38 +614,6 @@ def clusters_cost(X: ArrayLike, centroids: ArrayLike, labels: ArrayLike) -> floa
     return float(np.sum(parts))
 
 
-def _read_only(array: NDArray) -> NDArray:
-    """View of an array that kernels see as read-only: one compiled form for every input."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
-def _checked_weight(sample_weight: ArrayLike | None, X: NDArray) -> NDArray:
-    """Weights of the samples, of the dtype of X; ValueError where one is negative."""
-    weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-    if sample_weight is not None and weight.min() < 0:
-        raise ValueError(
-            f"sample_weight must not be negative, but sample {int(weight.argmin())} has "
-            f"weight {weight.min():g}."
-        )
-    return weight
-
-
-def _scaled_tolerance(X: NDArray, tol: float) -> float:
-    """`tol` times the mean variance of the features, summed as NumPy would, block by block."""
-    if tol == 0:
-        return 0.0
-    mean = X.mean(axis=0)
-    total = np.zeros((1, X.shape[1]), X.dtype)
-    rows = max(1, (1 << 18) // X.shape[1])
-    for start in range(0, len(X), rows):
-        sq = X[start : start + rows] - mean
-        sq *= sq
-        total = np.add.reduce(np.concatenate([total, sq]), axis=0, keepdims=True)
-    return float(np.mean(total[0] / len(X)) * tol)
-
-
 def _reporter(
     verbose: int, callback: Callable[[int, float, NDArray], None] | None
 ) -> Callable[[int, float, NDArray], None] | None:
@@ -491,22 +635,3 @@ def _convergence_text(fit: "Fit", tol: float) -> str:
     if fit.strict:
         return f"Converged at iteration {last}: strict convergence."
     return f"Converged at iteration {last}: center shift {fit.shift} within tolerance {tol}."
-
-
-def _same_clustering(labels: NDArray, others: NDArray) -> bool:
-    """Whether two labelings part the samples alike, up to the names of the clusters."""
-    name = np.zeros(labels.max() + 1, others.dtype)
-    name[labels] = others
-    return bool((name[labels] == others).all())
-
-
-def _warn_of_missing_clusters(labels: NDArray, k: int) -> None:
-    """Warn where some clusters ended without samples."""
-    found = np.count_nonzero(np.bincount(labels, minlength=k))
-    if found < k:
-        warnings.warn(
-            f"Number of distinct clusters ({found}) found smaller than n_clusters ({k}). "
-            "Possibly due to duplicate points in X.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
