@@ -169,8 +169,6 @@ def _decode(file: BinaryIO) -> "NDArray[np.uint8]":
     import numpy as np
     from PIL import Image as pillow
 
-    if not file.seekable():
-        file = BytesIO(file.read())
     with pillow.open(file) as opened:
         opened.load()
         picture = _upright(opened)
@@ -180,8 +178,6 @@ def _decode(file: BinaryIO) -> "NDArray[np.uint8]":
             layer = picture.convert("RGBA")
             picture = pillow.new("RGB", layer.size, "white")
             picture.paste(layer, mask=layer)
-        elif picture.mode == "LAB":
-            picture = _lab_to_rgb(picture)
         return np.array(picture.convert("RGB"))
 
 
@@ -214,17 +210,6 @@ def _grey_bytes(picture: "PillowImage", file_format: str | None) -> "NDArray[np.
     if isinstance(transparent, int):
         grey[values == transparent] = 255
     return grey
-
-
-def _lab_to_rgb(picture: "PillowImage") -> "PillowImage":
-    """Convert CIE Lab, which Pillow's own `convert` does not know."""
-    from PIL import ImageCms
-
-    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-    converted = ImageCms.applyTransform(picture, transform)
-    assert converted is not None, "only in-place transforms return nothing"
-    return converted
 
 
 def _name(path: StrPath | BinaryIO) -> str:
