@@ -58,6 +58,18 @@ def _morton_bits(d: int) -> tuple[NDArray[np.uint32], ...]:
     return tables
 
 
+@cache
+def _decoded_bits(d: int) -> NDArray[np.uint8]:
+    """Channels of the lowest 6 bits of a Morton code, of the next 9 and of the 9 above."""
+    codes = np.arange(512)
+    table = np.zeros((3, 512, d), np.uint8)
+    for part, lowest in enumerate((0, 6, 15)):
+        for bit in range(min(9, 8 * d - lowest)):
+            place, channel = divmod(bit + lowest, d)
+            table[part, :, d - 1 - channel] |= ((codes >> bit & 1) << place).astype(np.uint8)
+    return table
+
+
 def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> ColorSet:
     """Find the distinct colours of pixels, and how often each occurs.
 
@@ -95,7 +107,7 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
     ranks = np.empty(len(bitmap), np.int32)
     m = histogram.rank(bitmap, ranks)
     colors = np.empty((m, d), np.uint8)
-    histogram.unpack(bitmap, colors)
+    histogram.unpack(bitmap, _decoded_bits(d), colors)
     counts = np.zeros((threads, m), np.int64)
     index = np.empty(n if return_index else 0, np.int32)
 

@@ -46,32 +46,25 @@ def rank(bitmap, ranks):
 
 
 @kernel
-def unpack(bitmap, colors):
+def unpack(bitmap, decoded, colors):
     """Write the colours whose bits are set, in Morton order.
 
-    bitmap  (b,)   uint64  one bit for each possible colour
-    colors  (m, d) uint8   out: the distinct colours
+    bitmap   (b,)         uint64  one bit for each possible colour
+    decoded  (3, 512, d)  uint8   channels of the lowest 6 bits of a code, of the 9 bits above
+                                  these, and of the 9 above those
+    colors   (m, d)       uint8   out: the distinct colours
     """
     d = colors.shape[1]
-    # The 64 colours of a word share all but their lowest bits.
-    low = np.zeros((64, d), np.uint8)
-    for code in range(64):
-        for bit in range(6):
-            low[code, d - 1 - bit % d] |= np.uint8((code >> bit & 1) << bit // d)
-    high = np.zeros(d, np.uint8)
     row = 0
     for word in range(bitmap.shape[0]):
         bits = bitmap[word]
-        if bits == 0:
-            continue
-        high[:] = 0
-        for bit in range(6, 8 * d):
-            high[d - 1 - bit % d] |= np.uint8((word >> (bit - 6) & 1) << bit // d)
         while bits:
             rest = bits & (bits - np.uint64(1))
             code = popcount((bits ^ rest) - np.uint64(1))
             for f in range(d):
-                colors[row, f] = high[f] | low[code, f]
+                colors[row, f] = (
+                    decoded[0, code, f] | decoded[1, word & 511, f] | decoded[2, word >> 9, f]
+                )
             row += 1
             bits = rest
 
