@@ -482,7 +482,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
         k = n_centroids or self.n_clusters
         if isinstance(init, str) and init == "k-means++":
-            return X[seeding.kmeans_plusplus(X, k, sample_weight, random_state)]
+            mean = X.mean(axis=0)
+            return X[seeding.kmeans_plusplus(X, k, sample_weight, random_state, mean=mean)]
         if isinstance(init, str):
             return X[seeding.random_rows(X.shape[0], k, sample_weight, random_state)]
         if not callable(init):

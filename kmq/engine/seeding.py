@@ -11,6 +11,10 @@ from kmq.engine.steps import block_rows
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import seeding as kernels
 
+# Up to 10,000 elements OpenBLAS multiplies vectors on one thread: the same bits on any machine's
+# number of threads. It is also the range where calling NumPy costs less than loading kernels.
+_FEW_SAMPLES = 8192
+
 
 def n_trials(k: int) -> int:
     """Candidates a round of greedy k-means++, as scikit-learn counts them."""
@@ -28,6 +32,7 @@ def kmeans_plusplus(
     weight: NDArray,
     rng: np.random.RandomState,
     trials: int | None = None,
+    mean: NDArray | None = None,
 ) -> NDArray[np.intp]:
     """Pick `k` samples as a start by greedy k-means++.
 
@@ -43,6 +48,9 @@ def kmeans_plusplus(
         The source of randomness: one ``choice``, then one ``uniform`` a round.
     trials : int, optional
         Candidates a round; by default 2 + ⌊log k⌋.
+    mean : (d,), optional
+        What scikit-learn would subtract from the samples before it starts; distances stay the
+        same but for their rounding, which picks among equals.
 
     Returns
     -------
@@ -51,19 +59,86 @@ def kmeans_plusplus(
     """
     n = X.shape[0]
     trials = n_trials(k) if trials is None else trials
+    potential = _choose_potential(X, weight, trials, np.zeros_like(X[0]) if mean is None else mean)
     picked = np.empty(k, np.intp)
     picked[0] = rng.choice(n, p=weight / weight.sum())
-    potential = _Potential(X, weight.astype(np.float64, copy=False), trials)
-    potential.add(X[picked[0]])
+    potential.start(picked[0])
     for c in range(1, k):
         candidates = potential.draw(rng.uniform(size=trials))
-        picked[c] = candidates[potential.best(X[candidates])]
-        potential.add(X[picked[c]])
+        picked[c] = potential.add_best(candidates)
     return picked
 
 
+class _Replay:
+    """The potential of few samples, operation by operation as scikit-learn computes it.
+
+    Where samples repeat or lie on a grid, candidates tie and what is left of the potential is
+    rounding noise; only the same arithmetic follows scikit-learn through that.
+    """
+
+    def __init__(self, X: NDArray, weight: NDArray, mean: NDArray) -> None:
+        self._dtype = X.dtype
+        self._weight = weight
+        self._shifted = (X - mean).astype(np.float64, copy=False)
+        self._sq_norms = np.einsum("ij,ij->i", self._shifted, self._shifted)
+
+    def start(self, first: np.intp) -> None:
+        """Make a sample the first centre."""
+        self._sq_closest = self._sq_distances(np.array([first]))
+        self._total = self._sq_closest @ self._weight
+
+    def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Samples at which the running sum of the potential reaches shares of the whole."""
+        reached = np.cumsum(self._weight * self._sq_closest)
+        drawn = np.searchsorted(reached, uniform * self._total)
+        return np.minimum(drawn, len(self._weight) - 1)
+
+    def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
+        """Make a centre of the candidate that leaves the lowest potential, and return it."""
+        sq_closest = self._sq_distances(candidates)
+        np.minimum(self._sq_closest, sq_closest, out=sq_closest)
+        totals = sq_closest @ self._weight[:, np.newaxis]
+        best = np.argmin(totals)
+        self._total, self._sq_closest = totals[best], sq_closest[best]
+        return candidates[best]
+
+    def _sq_distances(self, rows: NDArray[np.intp]) -> NDArray:
+        """Squared distances of some samples to all, in the expanded form."""
+        sq_dist = -2 * (self._shifted[rows] @ self._shifted.T)
+        sq_dist += self._sq_norms[rows][:, np.newaxis]
+        sq_dist += self._sq_norms
+        return np.maximum(sq_dist.astype(self._dtype, copy=False), 0)
+
+
+class _SinglePotential(_Replay):
+    """The potential of many float32 samples: exact distances, then sums of scikit-learn's kind.
+
+    Its running sum in float32 is so coarse that another order of summation draws other samples.
+    """
+
+    def __init__(self, X: NDArray, weight: NDArray, mean: NDArray) -> None:
+        self._X = X
+        self._weight = weight
+        self._mean = mean
+
+    def _sq_distances(self, rows: NDArray[np.intp]) -> NDArray:
+        n, d = self._X.shape
+        centers = self._X[rows] - self._mean
+        sq_dist = np.empty((len(rows), n), np.float32)
+        size = block_rows(n, 1)
+
+        def task(worker: int, first: int, last: int) -> None:
+            kernels.sq_distances(
+                self._X, self._mean, centers, first * size, min(last * size, n), sq_dist
+            )
+
+        threads = n_threads() if n * d * len(rows) >= 400_000 else 1
+        run_blocks(task, -(-n // size), threads)
+        return sq_dist
+
+
 class _Potential:
-    """Squared distances to the closest centre so far, with their weighted sum."""
+    """The potential of many float64 samples: whole distances are never stored, only the closest."""
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], trials: int) -> None:
         n, d = X.shape
@@ -80,14 +155,14 @@ class _Potential:
         """Half-open range of the samples of a block."""
         return block * self._rows, min((block + 1) * self._rows, len(self._weight))
 
-    def add(self, center: NDArray) -> None:
-        """Let `center` join the centres."""
+    def start(self, center: np.intp) -> None:
+        """Make a sample a centre."""
         from kmq.kernels.dense import weighted_total
 
         def task(worker: int, first: int, last: int) -> None:
             for block in range(first, last):
                 start, stop = self._bounds(block)
-                kernels.lower_closest(self._X, center, start, stop, self._sq_closest)
+                kernels.lower_closest(self._X, self._X[center], start, stop, self._sq_closest)
                 self._block_totals[block] = weighted_total(
                     self._weight, self._sq_closest, start, stop
                 )
@@ -107,9 +182,10 @@ class _Potential:
             )
         return np.minimum(drawn, len(self._weight) - 1)
 
-    def best(self, candidates: NDArray) -> int:
-        """Which of the candidates would leave the lowest potential, ties to the first."""
+    def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
+        """Make a centre of the candidate that leaves the lowest potential, and return it."""
         parts = np.zeros((self._n_blocks, len(candidates)))
+        centers = self._X[candidates]
 
         def task(worker: int, first: int, last: int) -> None:
             for block in range(first, last):
@@ -117,7 +193,7 @@ class _Potential:
                 kernels.candidate_potentials(
                     self._X,
                     self._weight,
-                    candidates,
+                    centers,
                     self._sq_closest,
                     start,
                     stop,
@@ -125,4 +201,17 @@ class _Potential:
                 )
 
         run_blocks(task, self._n_blocks, self._threads)
-        return int(np.argmin(parts.sum(axis=0)))
+        best = candidates[np.argmin(parts.sum(axis=0))]
+        self.start(best)
+        return best
+
+
+def _choose_potential(
+    X: NDArray, weight: NDArray, trials: int, mean: NDArray
+) -> _Replay | _Potential:
+    """Return the way to keep the potential that fits the samples."""
+    if len(X) <= _FEW_SAMPLES:
+        return _Replay(X, weight, mean)
+    if X.dtype == np.float32:
+        return _SinglePotential(X, weight, mean)
+    return _Potential(X, weight.astype(np.float64, copy=False), trials)

@@ -37,6 +37,35 @@ def lower_closest(X, center, start, stop, sq_closest):
 
 
 @kernel
+def sq_distances(X, mean, centers, start, stop, sq_dist):
+    """Squared distances of samples less their mean to some centres, rounded once.
+
+    X        (n, d) float   samples, C order
+    mean     (d,)   float   what to subtract from the samples, in their own precision
+    centers  (t, d) float   centres, less the mean already
+    start, stop             the samples to look at
+    sq_dist  (t, n) float   out: squared distances
+    """
+    d = X.shape[1]
+    acc = np.empty(_TILE, np.float64)
+    tile = np.empty((d, _TILE), np.float64)
+    for first in range(start, stop, _TILE):
+        size = min(_TILE, stop - first)
+        for i in range(size):
+            for f in range(d):
+                tile[f, i] = np.float64(X[first + i, f] - mean[f])
+        for j in range(centers.shape[0]):
+            acc[:] = 0.0
+            for f in range(d):
+                c = np.float64(centers[j, f])
+                for i in range(_TILE):
+                    diff = tile[f, i] - c
+                    acc[i] += diff * diff
+            for i in range(size):
+                sq_dist[j, first + i] = sq_dist.dtype.type(acc[i])
+
+
+@kernel
 def candidate_potentials(X, weight, candidates, sq_closest, start, stop, potentials):
     """Potential that each candidate would leave if it became a centre.
 
