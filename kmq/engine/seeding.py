@@ -4,12 +4,19 @@ Greedy k-means++ of Arthur and Vassilvitskii (2007), drawing exactly what scikit
 that the same seed picks the same samples.
 """
 
+from typing import TYPE_CHECKING
+
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.steps import block_rows
+from kmq.engine.steps import MOST_CELL_FEATURES, block_rows
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import seeding as kernels
+
+if TYPE_CHECKING:
+    from kmq.engine.cell_seeding import CellPotential
 
 # Up to 10,000 elements OpenBLAS multiplies vectors on one thread: the same bits on any machine's
 # number of threads. It is also the range where calling NumPy costs less than loading kernels.
@@ -57,16 +64,70 @@ def kmeans_plusplus(
     (k,) intp
         The samples picked, in the order of picking.
     """
-    n = X.shape[0]
     trials = n_trials(k) if trials is None else trials
     potential = _choose_potential(X, weight, trials, np.zeros_like(X[0]) if mean is None else mean)
+    first = rng.choice(X.shape[0], p=weight / weight.sum())
+    return pick(potential, first, k, trials, rng)
+
+
+def pick(
+    potential: "Potential", first: int, k: int, trials: int, rng: np.random.RandomState
+) -> NDArray[np.intp]:
+    """Pick `k` samples by greedy k-means++, given the first of them.
+
+    Parameters
+    ----------
+    potential : Potential
+        How far the samples are from the centres picked so far.
+    first : int
+        The first sample.
+    k : int
+        Number of centres.
+    trials : int
+        Candidates a round.
+    rng : numpy.random.RandomState
+        The source of randomness: one ``uniform`` a round.
+
+    Returns
+    -------
+    (k,) intp
+        The samples picked, in the order of picking.
+    """
     picked = np.empty(k, np.intp)
-    picked[0] = rng.choice(n, p=weight / weight.sum())
-    potential.start(picked[0])
+    picked[0] = first
+    potential.start(first)
     for c in range(1, k):
         candidates = potential.draw(rng.uniform(size=trials))
         picked[c] = potential.add_best(candidates)
     return picked
+
+
+def uniform_row(n: int, rng: np.random.RandomState) -> int:
+    """Draw one of `n` samples as ``rng.choice(n, p=np.full(n, 1 / n))`` does, in no time.
+
+    `choice` looks its draw up in a running sum, whose rounding matters only where the draw
+    falls next to a step of it; there the sum is made.
+    """
+    draw = rng.random_sample()
+    place = draw * n
+    off = abs(place - round(place))
+    if off > n * n * 2.0**-52:
+        return int(place)
+    reached = np.full(n, 1 / n).cumsum()
+    return int(np.searchsorted(reached / reached[-1], draw, side="right"))
+
+
+class Potential(Protocol):
+    """What k-means++ asks of the squared distances to the centres picked so far."""
+
+    def start(self, first: np.intp) -> None:
+        """Make a sample the first centre."""
+
+    def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Samples at which the running sum of the potential reaches shares of the whole."""
+
+    def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
+        """Make a centre of the candidate that leaves the lowest potential, and return it."""
 
 
 class _Replay:
@@ -208,10 +269,14 @@ class _Potential:
 
 def _choose_potential(
     X: NDArray, weight: NDArray, trials: int, mean: NDArray
-) -> _Replay | _Potential:
+) -> "_Replay | _Potential | CellPotential":
     """Return the way to keep the potential that fits the samples."""
     if len(X) <= _FEW_SAMPLES:
         return _Replay(X, weight, mean)
     if X.dtype == np.float32:
         return _SinglePotential(X, weight, mean)
+    if X.shape[1] <= MOST_CELL_FEATURES:
+        from kmq.engine.cell_seeding import CellPotential
+
+        return CellPotential(X, weight)
     return _Potential(X, weight.astype(np.float64, copy=False), trials)

@@ -119,3 +119,61 @@ def find_draw(weight, sq_closest, start, stop, target):
         if total >= target:
             return i
     return stop
+
+
+@kernel
+def stretch_totals(weight, sq_closest, start, stop, stale, totals):
+    """Add up weight · squared distance again in the stretches of rows where it changed.
+
+    weight      (n,) float64  weights of the samples
+    sq_closest  (n,) float    squared distance to the closest centre so far
+    start, stop               the stretches to look at
+    stale       (b,) uint8    inout: 1 where a stretch changed, 0 after
+    totals      (b,) float64  inout: sums of the stretches
+    """
+    n = weight.shape[0]
+    rows = -(-n // stale.shape[0])
+    lanes = np.empty(8)
+    for b in range(start, stop):
+        if stale[b] == 0:
+            continue
+        stale[b] = 0
+        lanes[:] = 0.0
+        first = b * rows
+        last = min(first + rows, n)
+        whole = first + (last - first) // 8 * 8
+        for at in range(first, whole, 8):
+            for lane in range(8):
+                lanes[lane] += weight[at + lane] * np.float64(sq_closest[at + lane])
+        total = 0.0
+        for lane in range(8):
+            total += lanes[lane]
+        for i in range(whole, last):
+            total += weight[i] * np.float64(sq_closest[i])
+        totals[b] = total
+
+
+@kernel
+def find_draws(weight, sq_closest, reached, targets, drawn):
+    """First samples at which the running sum of weight · squared distance reaches targets.
+
+    weight      (n,) float64  weights of the samples
+    sq_closest  (n,) float    squared distance to the closest centre so far
+    reached     (b,) float64  running sum at the end of each stretch of rows
+    targets     (t,) float64  what the running sum must reach
+    drawn       (t,) int64    out: the samples, the last one where the sum stays below
+    """
+    n = weight.shape[0]
+    n_stretches = reached.shape[0]
+    rows = -(-n // n_stretches)
+    for t in range(targets.shape[0]):
+        b = min(np.searchsorted(reached, targets[t]), n_stretches - 1)
+        total = reached[b - 1] if b > 0 else 0.0
+        i = b * rows
+        last = min(i + rows, n) - 1
+        while i < last:
+            total += weight[i] * np.float64(sq_closest[i])
+            if total >= targets[t]:
+                break
+            i += 1
+        drawn[t] = i

@@ -1,0 +1,100 @@
+"""Samples of few features, sorted into cells of neighbours."""
+
+import weakref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmq.engine.threads import n_threads, run_blocks
+from kmq.kernels import cells as kernels
+
+# Bits of a place on the curve, sorted by in two passes: 2^24 places for at most some 10^5 cells.
+_BITS = 24
+_ROWS = 1 << 14
+# Outliers beyond this many standard deviations share the cells at the border of the grid.
+_REACH = 4.0
+
+
+_built: dict[int, kernels.Cells] = {}
+
+
+def cells_of(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
+    """Cells of read-only samples, kept as long as X lives: a start and its step share them.
+
+    Parameters and result as for `build_cells`.
+    """
+    if X.flags.writeable:
+        return build_cells(X, weight)
+    cells = _built.get(id(X))
+    if cells is None or not np.array_equal(cells.weight.ravel()[: len(X)], weight[_rows(cells, X)]):
+        cells = build_cells(X, weight)
+        if id(X) not in _built:
+            weakref.finalize(X, _built.pop, id(X), None)
+        _built[id(X)] = cells
+    return cells
+
+
+def _rows(cells: kernels.Cells, X: NDArray) -> NDArray[np.int64]:
+    """(n,) rows of X in the order of the cells."""
+    return cells.order.ravel()[: len(X)]
+
+
+def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
+    """Sort samples along a Morton curve and cut them into cells.
+
+    Memory: n · (d · itemsize + 16) bytes, and 12 n more while sorting.
+
+    Parameters
+    ----------
+    X : (n, d) float32 or float64
+        Samples of at most 24 features, C order, read-only.
+    weight : (n,) float64
+        Weights of the samples, read-only.
+
+    Returns
+    -------
+    Cells
+    """
+    n, d = X.shape
+    size = kernels.CELL
+    n_cells = -(-n // size)
+    low, scale = _grid(X)
+    bits = _BITS // d
+    places = np.empty(n, np.uint32)
+
+    def place(worker: int, first: int, last: int) -> None:
+        kernels.curve_places(X, low, scale, bits, first * _ROWS, min(last * _ROWS, n), places)
+
+    run_blocks(place, -(-n // _ROWS), n_threads(), grain=4)
+    order = np.arange(n)
+    rows = np.empty_like(order)
+    kernels.sort_pass(places, order, 0, rows)
+    kernels.sort_pass(places, rows, 12, order)
+    cells = kernels.Cells(
+        np.empty((n_cells, d, size), X.dtype),
+        np.empty((n_cells, size)),
+        np.empty((n_cells, size), np.int64),
+        np.empty((n_cells, d)),
+        np.empty((n_cells, d)),
+        np.empty((n_cells, d + 2)),
+    )
+
+    def fill(worker: int, first: int, last: int) -> None:
+        kernels.fill_cells(X, weight, order, cells, first, last)
+
+    run_blocks(fill, n_cells, n_threads(), grain=256)
+    return cells
+
+
+def _grid(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corner of the grid, and its cells per unit, in each feature."""
+    n, d = X.shape
+    # A sample of the rows is enough to lay out a grid.
+    some = X[:: max(1, n >> 14)].astype(np.float64)
+    with np.errstate(all="ignore"):
+        mean, spread = some.mean(axis=0), _REACH * some.std(axis=0)
+        low = np.fmax(some.min(axis=0), mean - spread)
+        width = np.fmin(some.max(axis=0), mean + spread) - low
+        scale = 2.0 ** (_BITS // d) / width  # no width, no scale
+    scale[~np.isfinite(scale)] = 0.0
+    return low, scale

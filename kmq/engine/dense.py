@@ -1,0 +1,168 @@
+"""Brute force, and what all steps over float samples share."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmq.engine.steps import TieRule, block_rows
+from kmq.engine.threads import n_threads, run_blocks
+from kmq.kernels import dense
+
+# Above this many features, unrolling the loop over them costs more compile time than it saves.
+NARROW = 16
+
+
+class SampleStep:
+    """What steps over float samples share: blocks, mean, samples and inertia.
+
+    Parameters
+    ----------
+    X : (n, d) float32 or float64
+        Samples, C order, read-only.
+    weight : (n,) float64
+        Weights of the samples, read-only.
+    k : int
+        Number of clusters.
+    """
+
+    _labels: NDArray[np.int32]
+
+    def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
+        n, d = X.shape
+        self._X = X
+        self._weight = weight
+        self._k = k
+        self._rows = block_rows(n, k)
+        self._n_blocks = -(-n // self._rows)
+        # A call costs some microseconds: below about 2e5 multiplications a thread gains nothing.
+        self._threads = n_threads() if n * d * k >= 400_000 else 1
+
+    def _bounds(self, block: int) -> tuple[int, int]:
+        """Half-open range of the samples of a block."""
+        return block * self._rows, min((block + 1) * self._rows, self._X.shape[0])
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """See `Step`."""
+        return self._labels
+
+    def mean(self) -> NDArray:
+        """See `Step`."""
+        return self._X.mean(axis=0)
+
+    def inertia(self, centers: NDArray) -> float:
+        """See `Step`."""
+        labels = self.labels
+        parts = np.zeros(self._n_blocks)
+
+        def task(worker: int, first: int, last: int) -> None:
+            for block in range(first, last):
+                start, stop = self._bounds(block)
+                parts[block] = dense.inertia(self._X, self._weight, centers, labels, start, stop)
+
+        run_blocks(task, self._n_blocks, self._threads)
+        return float(parts.sum())
+
+    def own_sq_distances(self, centers: NDArray) -> NDArray:
+        """(n,) squared distances of the samples to their own centres, of the dtype of X."""
+        labels = self.labels
+        sq_dist = np.empty(len(labels), self._X.dtype)
+
+        def task(worker: int, first: int, last: int) -> None:
+            start, stop = self._bounds(first)[0], self._bounds(last - 1)[1]
+            dense.own_sq_distances(self._X, centers, labels, start, stop, sq_dist)
+
+        run_blocks(task, self._n_blocks, self._threads)
+        return sq_dist
+
+    def sample(self, i: int) -> tuple[NDArray, float, int]:
+        """See `Step`."""
+        return self._X[i], float(self._weight[i]), int(self.labels[i])
+
+
+class DenseStep(SampleStep):
+    """Brute force over float samples: every sample against every centre.
+
+    Memory: n · (4 + itemsize) bytes for labels and distances, at most 32 · k · d float64 for
+    the sums of the blocks. Parameters as for `SampleStep`.
+    """
+
+    def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
+        super().__init__(X, weight, k)
+        n, d = X.shape
+        self._sq_dist = np.zeros(n, X.dtype)
+        self._block_sums = np.zeros((self._n_blocks, k, d))
+        self._block_counts = np.zeros((self._n_blocks, k))
+        self.sums = self._block_sums[0]
+        self.counts = self._block_counts[0]
+        self.reset()
+
+    def reset(self) -> None:
+        """See `Step`."""
+        self._labels = np.full(self._X.shape[0], -1, np.int32)
+
+    def _label(self, centers: NDArray, start: int, stop: int) -> int:
+        """Label a range of samples; the number of labels that changed."""
+        d = self._X.shape[1]
+        if d <= NARROW:
+            return dense.assign_narrow(
+                self._X, centers, (0,) * d, start, stop, self._labels, self._sq_dist
+            )
+        return dense.assign_wide(self._X, centers, start, stop, self._labels, self._sq_dist)
+
+    def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
+        """See `Step`."""
+        changed = np.zeros(self._n_blocks, np.int64)
+
+        def task(worker: int, first: int, last: int) -> None:
+            for block in range(first, last):
+                start, stop = self._bounds(block)
+                changed[block] = self._label(centers, start, stop)
+                if ties is not None:
+                    dense.settle_ties(
+                        self._X,
+                        centers,
+                        ties.mean,
+                        ties.shifted,
+                        ties.sq_norms,
+                        start,
+                        stop,
+                        self._labels,
+                    )
+                dense.accumulate(
+                    self._X,
+                    self._weight,
+                    self._labels,
+                    start,
+                    stop,
+                    self._block_sums[block],
+                    self._block_counts[block],
+                )
+
+        run_blocks(task, self._n_blocks, self._threads)
+        self.sums = self._block_sums.sum(axis=0)
+        self.counts = self._block_counts.sum(axis=0)
+        return bool(changed.any())
+
+    def relabel(self, centers: NDArray) -> None:
+        """See `Step`."""
+
+        def task(worker: int, first: int, last: int) -> None:
+            self._label(centers, self._bounds(first)[0], self._bounds(last - 1)[1])
+
+        run_blocks(task, self._n_blocks, self._threads)
+
+    def assigned_inertia(self) -> float:
+        """See `Step`."""
+        parts = np.zeros(self._n_blocks)
+
+        def task(worker: int, first: int, last: int) -> None:
+            for block in range(first, last):
+                start, stop = self._bounds(block)
+                parts[block] = dense.weighted_total(self._weight, self._sq_dist, start, stop)
+
+        run_blocks(task, self._n_blocks, self._threads)
+        return float(parts.sum())
+
+    def sq_distances(self) -> NDArray:
+        """See `Step`."""
+        return self._sq_dist
