@@ -1,6 +1,7 @@
 """What an estimator checks and warns of before and after the loop: samples, weights, results."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,29 +16,28 @@ def read_only(array: NDArray) -> NDArray:
     return view
 
 
-def checked_weight(sample_weight: ArrayLike | None, X: NDArray) -> NDArray:
-    """Weights of the samples, of the dtype of X; ValueError where one is negative."""
-    weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-    if sample_weight is not None and weight.min() < 0:
+def is_pixels(X: Any) -> bool:
+    """Whether samples are an array of 8-bit pixels of 1 to 4 channels."""
+    return (
+        isinstance(X, np.ndarray) and X.dtype == np.uint8 and X.ndim == 2 and 1 <= X.shape[1] <= 4
+    )
+
+
+def checked_weight(sample_weight: ArrayLike | None, X: Any) -> NDArray | None:
+    """Weights of the samples, as floats, None where none are given.
+
+    ValueError where one is negative.
+    """
+    if sample_weight is None:
+        return None
+    dtype = X.dtype if X.dtype.kind == "f" else np.float64
+    weight = _check_sample_weight(sample_weight, X, dtype=dtype)
+    if weight.min() < 0:
         raise ValueError(
             f"sample_weight must not be negative, but sample {int(weight.argmin())} has "
             f"weight {weight.min():g}."
         )
     return weight
-
-
-def scaled_tolerance(X: NDArray, tol: float) -> float:
-    """`tol` times the mean variance of the features, summed as NumPy would, block by block."""
-    if tol == 0:
-        return 0.0
-    mean = X.mean(axis=0)
-    total = np.zeros((1, X.shape[1]), X.dtype)
-    rows = max(1, (1 << 18) // X.shape[1])
-    for start in range(0, len(X), rows):
-        sq = X[start : start + rows] - mean
-        sq *= sq
-        total = np.add.reduce(np.concatenate([total, sq]), axis=0, keepdims=True)
-    return float(np.mean(total[0] / len(X)) * tol)
 
 
 def same_clustering(labels: NDArray, others: NDArray) -> bool:

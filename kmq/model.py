@@ -25,14 +25,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kmq.checks import (
     checked_weight,
+    is_pixels,
     read_only,
     same_clustering,
-    scaled_tolerance,
     warn_of_missing_clusters,
 )
 
 if TYPE_CHECKING:
     from kmq.engine.lloyd import Fit
+    from kmq.engine.samples import Samples
+    from kmq.engine.steps import Step
 
 __all__ = [
     "KMeans",
@@ -43,6 +45,14 @@ __all__ = [
 ]
 
 _FLOATS = (np.float64, np.float32)
+_FITTED = {
+    "backend_",
+    "cluster_centers_",
+    "inertia_",
+    "inertia_history_",
+    "labels_",
+    "n_iter_",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -201,24 +211,26 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         ValueError
             If a parameter, the samples or the weights are out of bounds; the text names it.
         """
-        samples = self._check_samples(X, reset=True, dtype=_FLOATS)
-        if sp.issparse(samples):
-            return self._fit_sparse(samples, sample_weight, callback)
+        # What ends this fit early, Ctrl-C or a callback, must not leave half of an older one.
+        for name in _FITTED & vars(self).keys():
+            delattr(self, name)
+        checked = self._check_samples(X, reset=True, dtype=_FLOATS)
+        if sp.issparse(checked):
+            return self._fit_sparse(checked, sample_weight, callback)
         from kmq.engine.lloyd import lloyd
-        from kmq.engine.steps import choose_step
+        from kmq.engine.samples import choose_samples
 
-        self._n_init = self._check_starts(samples.shape)
-        weight = checked_weight(sample_weight, samples)
-        init = self._check_init(samples)
-        tol = scaled_tolerance(samples, self.tol)
+        self._n_init = self._check_starts(checked.shape)
+        samples = choose_samples(checked, checked_weight(sample_weight, checked))
+        init = self._check_init(samples, checked.shape[1])
+        # The scale is of the dtype of the samples, as in scikit-learn.
+        tol = float(samples.mean_variance() * self.tol) if self.tol else 0.0
         rng = check_random_state(self.random_state)
-        step = choose_step(
-            samples, read_only(weight.astype(np.float64, copy=False)), self.n_clusters
-        )
+        step = samples.step(self.n_clusters)
 
         best: Fit | None = None
         for _ in range(self._n_init):
-            centers = self._init_centroids(samples, None, init, rng, weight)
+            centers = self._start(samples, init, rng)
             if self.verbose:
                 print("Initialization complete")
             fit = lloyd(
@@ -343,9 +355,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         weight = checked_weight(sample_weight, samples)
         if sp.issparse(samples):
             return float(self._as_sklearn().score(samples, sample_weight=weight))
-        weight = weight.astype(np.float64, copy=False)
-        step = self._assigned(samples, weight)
-        return -step.inertia(self.cluster_centers_)
+        return -self._assigned(samples, weight).inertia(self.cluster_centers_)
 
     @property
     def iterations(self) -> int:
@@ -376,8 +386,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         fitted = SklearnKMeans(**self.get_params(deep=False)).fit(X, sample_weight=weight)
         for name in ("cluster_centers_", "labels_", "inertia_", "n_iter_"):
             setattr(self, name, getattr(fitted, name))
-        if hasattr(self, "inertia_history_"):
-            del self.inertia_history_
         self.backend_ = "scikit-learn"
         return self
 
@@ -391,16 +399,21 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         twin.cluster_centers_ = centers
         return twin
 
-    def _assigned(self, X: NDArray, weight: NDArray[np.float64]) -> Any:
+    def _assigned(self, X: NDArray, weight: NDArray | None) -> "Step":
         """A step that has assigned samples to the fitted centres."""
-        from kmq.engine.steps import choose_step
+        from kmq.engine.samples import choose_samples
 
-        step = choose_step(read_only(X), read_only(weight), self.cluster_centers_.shape[0])
+        step = choose_samples(X, weight).step(self.cluster_centers_.shape[0])
         step.relabel(self.cluster_centers_)
         return step
 
     def _check_samples(self, X: Any, *, reset: bool, dtype: Any) -> Any:
-        """Validate samples: a read-only C-ordered array, or a CSR matrix."""
+        """Validate samples: a read-only C-ordered array, or a CSR matrix.
+
+        Pixels of 8 bits stay what they are where float64 would be their dtype.
+        """
+        if is_pixels(X) and np.float64 in dtype:
+            dtype = np.uint8
         samples = validate_data(
             self,
             X,
@@ -415,7 +428,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     def _check_new(self, X: Any) -> Any:
         """Validate samples that come after a fit, in the dtype of the centres."""
         check_is_fitted(self)
-        return self._check_samples(X, reset=False, dtype=self.cluster_centers_.dtype)
+        return self._check_samples(X, reset=False, dtype=(self.cluster_centers_.dtype,))
 
     def _check_starts(self, shape: tuple[int, int]) -> int:
         """Check the parameters against the samples; the number of starts to make."""
@@ -443,12 +456,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             )
         return n_starts
 
-    def _check_init(self, X: NDArray) -> Any:
+    def _check_init(self, samples: "Samples", n_features: int) -> Any:
         """Validate the centres given as `init`; anything else is returned as it is."""
         if isinstance(self.init, str) or callable(self.init):
             return self.init
-        centers = check_array(self.init, dtype=X.dtype, copy=True, order="C")
-        self._check_center_shape(centers, X.shape[1])
+        centers = check_array(self.init, dtype=samples.dtype, copy=True, order="C")
+        self._check_center_shape(centers, n_features)
         return centers
 
     def _check_center_shape(self, centers: NDArray, n_features: int) -> None:
@@ -464,6 +477,22 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 f"of features of the data {n_features}."
             )
 
+    def _start(self, samples: "Samples", init: Any, rng: np.random.RandomState) -> NDArray:
+        """Centres to start from, an array of the caller's own."""
+        if isinstance(init, str) and init == "k-means++":
+            return samples.plus_plus(self.n_clusters, rng)
+        if isinstance(init, str):
+            return samples.random(self.n_clusters, rng)
+        if not callable(init):
+            return init
+        # scikit-learn clusters samples less their mean, and shows these to the callable.
+        X = samples.floats
+        mean = X.mean(axis=0)
+        centers = init(X - mean, self.n_clusters, random_state=rng)
+        centers = check_array(centers, dtype=X.dtype, order="C")
+        self._check_center_shape(centers, X.shape[1])
+        return centers + mean
+
     def _init_centroids(
         self,
         X: NDArray,
@@ -473,27 +502,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         sample_weight: NDArray,
         n_centroids: int | None = None,
     ) -> NDArray:
-        """Centres to start from, an array of the caller's own.
+        """Start as scikit-learn's method of this name, which its subclasses' tests call."""
+        from kmq.engine.samples import FloatSamples
 
-        The signature is that of scikit-learn's method, which subclasses call; norms, which only
-        its way of computing distances needs, are ignored.
-        """
-        from kmq.engine import seeding
-
-        k = n_centroids or self.n_clusters
-        if isinstance(init, str) and init == "k-means++":
-            mean = X.mean(axis=0)
-            return X[seeding.kmeans_plusplus(X, k, sample_weight, random_state, mean=mean)]
-        if isinstance(init, str):
-            return X[seeding.random_rows(X.shape[0], k, sample_weight, random_state)]
-        if not callable(init):
-            return init
-        # scikit-learn clusters samples less their mean, and shows these to the callable.
-        mean = X.mean(axis=0)
-        centers = init(X - mean, k, random_state=random_state)
-        centers = check_array(centers, dtype=X.dtype, order="C")
-        self._check_center_shape(centers, X.shape[1])
-        return centers + mean
+        samples = FloatSamples(read_only(X), sample_weight)
+        k = self.n_clusters if n_centroids is None else n_centroids
+        plus_plus = isinstance(init, str) and init == "k-means++"
+        pick = samples.plus_plus if plus_plus else samples.random
+        return pick(k, random_state)
 
 
 @validate_params(
@@ -576,6 +592,8 @@ def kmeans_plusplus(
     samples = read_only(check_array(X, dtype=_FLOATS, order="C"))
     weight = checked_weight(sample_weight, samples)
     n = len(samples)
+    if weight is None:
+        weight = np.ones(n, samples.dtype)
     if n < n_clusters:
         raise ValueError(f"n_samples={n} should be >= n_clusters={n_clusters}.")
     if x_squared_norms is not None and len(norms := np.asarray(x_squared_norms)) != n:

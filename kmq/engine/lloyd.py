@@ -94,7 +94,8 @@ def lloyd(
             break
         if shift <= tol:
             break
-    if not strict:
+    # The same labels give the same centres, unless an empty cluster went to another sample.
+    if not strict or shift > 0:
         step.relabel(centers)
     return Fit(
         step.labels,

@@ -8,7 +8,9 @@ the longer compile and load times of parallel kernels.
 
 import hashlib
 import os
+import pickle
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -18,6 +20,7 @@ from typing import Any
 import numba
 import platformdirs
 from numba.core import caching
+from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
 from kmq import __version__
@@ -41,6 +44,16 @@ def cache_dir() -> Path:
         base = platformdirs.user_cache_path("kmq", appauthor=False)
     tag = sys.implementation.cache_tag
     return base / f"{__version__}-numba-{numba.__version__}-{tag}"
+
+
+def cache_is_writable() -> bool:
+    """Whether compiled kernels can be kept."""
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=cache_dir()).close()
+    except OSError:
+        return False
+    return True
 
 
 @cache
@@ -76,32 +89,73 @@ class _PrivateImpl(caching.CompileResultCacheImpl):
     _locator_classes = [_PrivateLocator]  # type: ignore[list-item]  # noqa: RUF012
 
 
-class _ForgivingCache(caching.FunctionCache):
-    """A cache that can be read-only, truncated, garbage or missing: then we compile again.
+class _SealedFiles:
+    """One file for each kernel, signature, processor and version of the sources.
 
-    Numba lets each of these end in a traceback (numba#10434, numba#4807); no state of a cache
-    is worth losing a fit for.
+    Numba's own index can pair a signature with another one's code where two processes fill a
+    cold cache at once (numba#4807), or with outdated code where one dies between two writes,
+    and nothing tells a damaged file from a whole one (numba#10434). Here the name says what
+    must be inside, and a digest that it is.
+    """
+
+    def __init__(self, folder: Path, base: str, stamp: str) -> None:
+        self._folder = folder
+        self._base = base
+        self._stamp = stamp
+
+    def _path(self, key: Any) -> Path:
+        """Where the code for a key is kept."""
+        name = hashlib.sha256(repr((self._stamp, key)).encode()).hexdigest()[:32]
+        return self._folder / f"{self._base}-{name}.kernel"
+
+    def load(self, key: Any) -> Any:
+        """Return the code for a key, or None where there is none that is whole."""
+        try:
+            sealed = self._path(key).read_bytes()
+        except OSError:
+            return None
+        digest, code = sealed[:32], sealed[32:]
+        return pickle.loads(code) if hashlib.sha256(code).digest() == digest else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep the code for a key; readers see all of it or nothing."""
+        code = dumps(data)
+        path = self._path(key)
+        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+        try:
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise
+
+    def flush(self) -> None:
+        """Drop the code of all keys."""
+        for path in self._folder.glob(f"{self._base}-*.kernel"):
+            path.unlink(missing_ok=True)
+
+
+class _ForgivingCache(caching.FunctionCache):
+    """A cache that may be read-only, damaged or missing: then we compile.
+
+    No state of a cache is worth losing a fit for.
     """
 
     _impl_class = _PrivateImpl
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        self._cache_file = _SealedFiles(cache_dir(), self._impl.filename_base, _sources_stamp())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except Exception:
-            self._forget()
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        try:
+        with suppress(Exception):
             super().save_overload(sig, data)
-        except Exception:
-            self._forget()
-
-    def _forget(self) -> None:
-        """Drop an index that cannot be trusted, so that the next save starts afresh."""
-        with suppress(OSError):
-            os.unlink(self._cache_file._index_path)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
