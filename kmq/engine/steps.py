@@ -47,18 +47,15 @@ class TieRule:
 
 
 class Step(Protocol):
-    """What the loop asks of a way of doing an iteration.
+    """What the loop asks of a way of doing an iteration."""
 
-    Attributes
-    ----------
-    sums : (k, d)
-        Weighted sums of the samples of each cluster at the last `assign`, float64 or int64.
-    counts : (k,)
-        Weights of the clusters at the last `assign`, float64 or int64.
-    """
+    @property
+    def sums(self) -> NDArray:
+        """(k, d) weighted sums of each cluster at the last `assign`, float64 or int64."""
 
-    sums: NDArray
-    counts: NDArray
+    @property
+    def counts(self) -> NDArray:
+        """(k,) weights of the clusters at the last `assign`, float64 or int64."""
 
     @property
     def labels(self) -> NDArray[np.int32]:

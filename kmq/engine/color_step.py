@@ -1,0 +1,267 @@
+"""The step for 8-bit colours, and the moments of a set of colours."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmq.engine.colors import ColorSet
+from kmq.engine.steps import TieRule
+from kmq.engine.threads import n_threads, run_blocks
+from kmq.kernels import colors as kernels
+from kmq.kernels import dense
+
+# Products of weights and squared channels stay below 2^63 up to this total weight.
+MOST_WEIGHT = 1 << 45
+
+
+class ColorCells:
+    """Colours in cells, built once for any number of fits.
+
+    Memory: 13 bytes a distinct colour for cells, 8 for their share of moments and balls.
+
+    Parameters
+    ----------
+    colors : ColorSet
+        Distinct colours with their weights, of a total below `MOST_WEIGHT`.
+    row_weight : (n,) int64, optional
+        Weights of the pixels of `colors.index`, where these are not all 1.
+
+    Attributes
+    ----------
+    colors : ColorSet
+        As given.
+    row_weight : (n,) int64
+        As given; empty where all pixels weigh 1.
+    cells, groups
+        What the kernels work on.
+    """
+
+    def __init__(self, colors: ColorSet, row_weight: NDArray[np.int64] | None = None) -> None:
+        m, d = colors.colors.shape
+        n_cells = -(-m // kernels.CELL)
+        n_groups = -(-n_cells // kernels.GROUP)
+        self.colors = colors
+        self.row_weight = np.empty(0, np.int64) if row_weight is None else row_weight
+        self.cells = kernels.Cells(
+            (0,) * d,
+            np.empty((n_cells, d, kernels.CELL), np.uint8),
+            np.empty((n_cells, kernels.CELL), np.int64),
+            np.empty((n_cells, d + 1), np.int64),
+            np.empty((n_cells, d), np.float32),
+            np.empty(n_cells),
+        )
+        self.groups = kernels.Groups(np.empty((n_groups, d), np.float32), np.empty(n_groups))
+        kernels.build_cells(colors.colors, colors.counts, self.cells, self.groups)
+
+    @cached_property
+    def sq_total(self) -> int:
+        """Sum of weight · |colour|² of all colours."""
+        sq = np.square(self.colors.colors, dtype=np.int64).sum(axis=1)
+        return int(sq @ self.colors.counts)
+
+    @cached_property
+    def floats(self) -> NDArray[np.float64]:
+        """(m, d) the colours as floats, read-only."""
+        floats = self.colors.colors.astype(np.float64)
+        floats.flags.writeable = False
+        return floats
+
+    @cached_property
+    def float_weight(self) -> NDArray[np.float64]:
+        """(m,) the weights as floats, read-only."""
+        weight = self.colors.counts.astype(np.float64)
+        weight.flags.writeable = False
+        return weight
+
+    @cached_property
+    def rows_per_color(self) -> NDArray[np.int64]:
+        """(m,) number of samples of each colour, whatever they weigh."""
+        if self.colors.index is None:
+            return np.ones(len(self.colors.colors), np.int64)
+        if len(self.row_weight) == 0:
+            return self.colors.counts
+        return np.bincount(self.colors.index, minlength=len(self.colors.colors))
+
+    def color_rows(self, samples: NDArray[np.intp]) -> NDArray:
+        """Rows of the colours of some samples."""
+        index = self.colors.index
+        return samples if index is None else index[samples]
+
+    def mean(self) -> NDArray[np.float64]:
+        """(d,) mean of the samples, whatever they weigh."""
+        total = self.rows_per_color @ self.colors.colors.astype(np.int64)
+        return total / int(self.rows_per_color.sum())
+
+    def mean_variance(self) -> float:
+        """Mean variance of the channels of the samples, whatever they weigh."""
+        n = int(self.rows_per_color.sum())
+        values = self.colors.colors.astype(np.int64)
+        first, second = self.rows_per_color @ values, self.rows_per_color @ values**2
+        exact = [(n * int(b) - int(a) ** 2) / n**2 for a, b in zip(first, second, strict=True)]
+        return sum(exact) / len(exact)
+
+
+class ColorStep:
+    """Lloyd's iteration on distinct 8-bit colours, in integers.
+
+    Sums are exact, so the centres are the same bits for any order of the pixels and any number
+    of threads. Memory beside the cells: 7 bytes a distinct colour, and 4 · k bytes for each
+    128 of them.
+
+    Parameters
+    ----------
+    cells : ColorCells
+        The colours. Where these know their pixels, the samples of the fit are the pixels.
+    k : int
+        Number of clusters.
+    """
+
+    def __init__(self, cells: ColorCells, k: int) -> None:
+        self._shared = cells
+        self._k = k
+        self._n_groups = len(cells.groups.radius)
+        self._threads = n_threads() if len(cells.colors.colors) >= 100_000 else 1
+        self.reset()
+
+    def reset(self) -> None:
+        """See `Step`."""
+        n_cells, n_groups = len(self._shared.cells.radius), self._n_groups
+        d = self._shared.colors.colors.shape[1]
+        self._state = kernels.State(
+            np.full((n_cells, kernels.CELL), -1, np.int32),
+            np.full(n_cells, -1, np.int32),
+            np.full(n_cells, -np.inf),
+            np.empty((n_groups, self._k), np.int32),
+            np.zeros(n_groups, np.int32),
+            np.zeros(n_groups),
+            np.zeros(n_groups),
+            np.full(n_groups, -np.inf),
+            np.full(n_groups, -np.inf),
+        )
+        self._moments = np.zeros((self._k, d + 1), np.int64)
+        self._centers: NDArray | None = None
+
+    @property
+    def sums(self) -> NDArray[np.int64]:
+        """See `Step`."""
+        return self._moments[:, :-1]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """See `Step`."""
+        return self._moments[:, -1]
+
+    @property
+    def color_labels(self) -> NDArray[np.int32]:
+        """(m,) nearest centre of each distinct colour."""
+        return self._state.labels.reshape(-1)[: len(self._shared.colors.colors)]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """See `Step`."""
+        if self._shared.colors.index is None:
+            return self.color_labels.copy()
+        return self._shared.colors.spread(self.color_labels)
+
+    def mean(self) -> NDArray[np.float64]:
+        """See `Step`."""
+        return self._shared.mean()
+
+    def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
+        """See `Step`."""
+        changed = self._visit(centers)
+        if ties is not None:
+            self._settle(centers, ties)
+        return changed
+
+    def relabel(self, centers: NDArray) -> None:
+        """See `Step`."""
+        self._visit(centers)
+
+    def _visit(self, centers: NDArray) -> bool:
+        """Bring the labels up to date with new centres; True if one changed."""
+        k, d = centers.shape
+        reach = 0.0
+        moved = None
+        if self._centers is not None:
+            moved = np.sqrt(np.square(centers - self._centers).sum(axis=1))
+            reach = 2.0 * float(moved.max())
+        self._centers = centers
+        rows = np.full((d, -(-k // kernels.LANES) * kernels.LANES), kernels.FAR, np.float32)
+        rows[:, :k] = centers.T
+        deltas = np.zeros((self._threads, *self._moments.shape), np.int64)
+        changed = np.zeros(self._threads, np.int64)
+
+        def task(worker: int, start: int, stop: int) -> None:
+            shared, state = self._shared, self._state
+            if moved is not None:
+                kernels.advance_clocks(moved, start, stop, state)
+            kernels.list_centers(
+                shared.groups, shared.cells.dims, rows, k, reach, start, stop, state
+            )
+            changed[worker] += kernels.visit_cells(
+                shared.cells, centers, start, stop, state, deltas[worker]
+            )
+
+        run_blocks(task, self._n_groups, self._threads)
+        for delta in deltas:
+            self._moments += delta
+        return bool(changed.any())
+
+    def _settle(self, centers: NDArray, ties: TieRule) -> None:
+        """Let true ties fall by `ties`; they lie in cells that have to be visited again."""
+        state = self._state
+        clock = np.repeat(state.clock, kernels.GROUP)[: len(state.alarm)]
+        tied = np.flatnonzero(state.alarm <= clock)
+        rows = (tied[:, np.newaxis] * kernels.CELL + np.arange(kernels.CELL)).ravel()
+        rows = rows[rows < len(self.color_labels)]
+        if len(rows) == 0:
+            return
+        before = self.color_labels[rows]
+        labels = before.copy()
+        colors = self._shared.floats[rows]
+        colors.flags.writeable = False
+        dense.settle_ties(
+            colors, centers, ties.mean, ties.shifted, ties.sq_norms, 0, len(rows), labels
+        )
+        self.color_labels[rows] = labels
+        state.owner[tied] = -1
+        weight = self._shared.colors.counts[rows, np.newaxis]
+        moments = np.hstack([self._shared.colors.colors[rows] * weight, weight])
+        np.subtract.at(self._moments, before, moments)
+        np.add.at(self._moments, labels, moments)
+
+    def assigned_inertia(self) -> float:
+        """See `Step`."""
+        return float(kernels.moment_inertia(self._moments, self._centers, self._shared.sq_total))
+
+    def inertia(self, centers: NDArray) -> float:
+        """See `Step`."""
+        colors = self._shared.colors
+        return dense.inertia(
+            self._shared.floats,
+            self._shared.float_weight,
+            centers,
+            self.color_labels,
+            0,
+            len(colors.colors),
+        )
+
+    def sq_distances(self) -> NDArray[np.float64]:
+        """See `Step`."""
+        assert self._centers is not None
+        differences = self._shared.floats - self._centers[self.color_labels]
+        sq = np.square(differences).sum(axis=1)
+        index = self._shared.colors.index
+        return sq if index is None else sq[index]
+
+    def sample(self, i: int) -> tuple[NDArray, float, int]:
+        """See `Step`."""
+        shared = self._shared
+        row = int(shared.color_rows(np.array([i]))[0])
+        if shared.colors.index is None:
+            weight = float(shared.colors.counts[row])
+        else:
+            weight = float(shared.row_weight[i]) if len(shared.row_weight) else 1.0
+        return shared.colors.colors[row], weight, int(self.color_labels[row])

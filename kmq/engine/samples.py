@@ -1,0 +1,226 @@
+"""What a fit works on: float samples, or 8-bit pixels as their distinct colours.
+
+Both offer the same to the estimator: a step for the loop, starts, and the variance that scales
+its tolerance. Which of them is chosen shows in no result.
+"""
+
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmq.engine import seeding
+from kmq.engine.color_seeding import ColorPotential
+from kmq.engine.color_step import MOST_WEIGHT, ColorCells, ColorStep
+from kmq.engine.colors import ColorSet, distinct_colors
+from kmq.engine.steps import Step, choose_step
+from kmq.engine.threads import n_threads
+
+MOST_CHANNELS = 4
+# Below, float samples are quicker, and k-means++ can follow scikit-learn's rounding.
+LEAST_PIXELS = 8193
+
+
+class Samples(Protocol):
+    """Samples with their weights."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the centres: that of `floats`."""
+
+    @property
+    def floats(self) -> NDArray:
+        """(n, d) the samples as floats, read-only."""
+
+    @property
+    def weight(self) -> NDArray:
+        """(n,) their weights, of the dtype of `floats`."""
+
+    def mean_variance(self) -> float:
+        """Mean variance of the features, whatever the samples weigh."""
+
+    def step(self, k: int) -> Step:
+        """Return the fastest step for `k` clusters."""
+
+    def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray:
+        """(k, d) samples picked by k-means++."""
+
+    def random(self, k: int, rng: np.random.RandomState) -> NDArray:
+        """(k, d) different samples picked at random."""
+
+
+class FloatSamples:
+    """Samples of float32 or float64.
+
+    Parameters
+    ----------
+    X : (n, d) float32 or float64
+        Samples, C order, read-only.
+    weight : (n,), optional
+        Their weights, of the dtype of X; 1 for each by default.
+    """
+
+    def __init__(self, X: NDArray, weight: NDArray | None = None) -> None:
+        self.floats = X
+        self.weight = np.ones(len(X), X.dtype) if weight is None else weight
+
+    def __len__(self) -> int:
+        return len(self.floats)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """See `Samples`."""
+        return self.floats.dtype
+
+    def mean_variance(self) -> float:
+        """See `Samples`."""
+        X = self.floats
+        mean = X.mean(axis=0)
+        total = np.zeros(X.shape[1], X.dtype)
+        # Summed as NumPy's `var` would, which adds up many features row by row, as blocks can
+        # go on with, but one feature pairwise.
+        rows = max(1, (1 << 16) // X.shape[1]) if X.shape[1] > 1 else len(X)
+        for start in range(0, len(X), rows):
+            sq = X[start : start + rows] - mean
+            sq *= sq
+            sq[0] += total
+            total = sq.sum(axis=0)
+        return (total / len(X)).mean()
+
+    def step(self, k: int) -> Step:
+        """See `Samples`."""
+        weight = self.weight.astype(np.float64, copy=False).view()
+        weight.flags.writeable = False
+        return choose_step(self.floats, weight, k)
+
+    def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray:
+        """See `Samples`."""
+        X = self.floats
+        return X[seeding.kmeans_plusplus(X, k, self.weight, rng, mean=X.mean(axis=0))]
+
+    def random(self, k: int, rng: np.random.RandomState) -> NDArray:
+        """See `Samples`."""
+        return self.floats[seeding.random_rows(len(self), k, self.weight, rng)]
+
+
+class ColorSamples:
+    """Pixels of 8 bits, as their distinct colours.
+
+    Parameters
+    ----------
+    pixels : (n, d) uint8
+        Pixels of 1 to 4 channels, C order.
+    weight : (n,) float64, optional
+        Whole weights of a total below `MOST_WEIGHT`; 1 for each by default.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], weight: NDArray | None = None) -> None:
+        self._pixels = pixels
+        self._weight = weight
+        found = distinct_colors(pixels)
+        if weight is None:
+            self.cells = ColorCells(found)
+            return
+        whole = weight.astype(np.int64)
+        assert found.index is not None
+        counts = np.zeros(len(found.colors), np.int64)
+        np.add.at(counts, found.index, whole)
+        sorted_set = len(found.colors) == len(pixels) and (found.colors == pixels).all()
+        index = None if sorted_set else found.index
+        self.cells = ColorCells(
+            ColorSet(found.colors, counts, index), None if sorted_set else whole
+        )
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """See `Samples`."""
+        return np.dtype(np.float64)
+
+    @cached_property
+    def floats(self) -> NDArray[np.float64]:
+        """See `Samples`."""
+        floats = self._pixels.astype(np.float64)
+        floats.flags.writeable = False
+        return floats
+
+    @cached_property
+    def weight(self) -> NDArray[np.float64]:
+        """See `Samples`."""
+        return np.ones(len(self)) if self._weight is None else self._weight
+
+    def mean_variance(self) -> float:
+        """See `Samples`."""
+        return self.cells.mean_variance()
+
+    def step(self, k: int) -> Step:
+        """See `Samples`."""
+        return ColorStep(self.cells, k)
+
+    def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray:
+        """See `Samples`."""
+        if self._weight is None:
+            first = seeding.uniform_row(len(self), rng)
+        else:
+            first = rng.choice(len(self), p=self._weight / self._weight.sum())
+        threads = n_threads() if len(self.cells.colors.colors) >= 50_000 else 1
+        potential = ColorPotential(self.cells, threads)
+        picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
+        return self._pixels[picked].astype(np.float64)
+
+    def random(self, k: int, rng: np.random.RandomState) -> NDArray:
+        """See `Samples`."""
+        return self._pixels[seeding.random_rows(len(self), k, self.weight, rng)].astype(np.float64)
+
+
+def choose_samples(X: NDArray, weight: NDArray | None) -> Samples:
+    """Take samples as distinct colours where they are such, and else as floats.
+
+    Parameters
+    ----------
+    X : (n, d) uint8, float32 or float64
+        Samples, C order, read-only.
+    weight : (n,), optional
+        Their weights, of the dtype of X, float64 for uint8.
+
+    Returns
+    -------
+    Samples
+    """
+    pixels = _as_pixels(X, weight)
+    if pixels is not None:
+        return ColorSamples(pixels, weight)
+    if X.dtype == np.uint8:
+        X = X.astype(np.float64)
+        X.flags.writeable = False
+    return FloatSamples(X, weight)
+
+
+def _as_pixels(X: NDArray, weight: NDArray | None) -> NDArray[np.uint8] | None:
+    """The samples as pixels, None where they are none or too few to gain by it."""
+    n, d = X.shape
+    if n < LEAST_PIXELS or d > MOST_CHANNELS or X.dtype == np.float32:
+        return None
+    if weight is not None and not _whole(weight):
+        return None
+    if X.dtype == np.uint8:
+        return X
+    for sample in (X[:256], X):
+        # Most float samples show in their first rows that they are no pixels.
+        if not (sample.min() >= 0 and sample.max() <= 255):
+            return None
+        pixels = sample.astype(np.uint8)
+        if not (pixels == sample).all():
+            return None
+    return pixels
+
+
+def _whole(weight: NDArray) -> bool:
+    """Whether weights are whole numbers that sums of colours have room for."""
+    return float(weight.sum()) < MOST_WEIGHT and bool((weight == np.rint(weight)).all())

@@ -1,0 +1,175 @@
+"""k-means++ on distinct colours, in integers, passing by what a candidate is too far to change.
+
+A candidate can lower the squared distance of a colour to its closest centre only if it is nearer
+than the farthest such distance in the colour's cell; for most cells and candidates the triangle
+inequality on the cell's ball says that it is not.
+
+Raff, E. (2021). Exact acceleration of k-means++ and k-means||. IJCAI.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kmq.kernels.colors import CELL, GROUP
+from kmq.kernels.jit import kernel
+
+# Above any squared distance between 8-bit colours of four channels.
+UNSEEN = 1 << 20
+_MARGIN = 1e-6
+
+
+class Closest(NamedTuple):
+    """How far the colours are from the centres picked so far.
+
+    sq_dist   (c, 16) int32   squared distance to the closest centre
+    cell      (c,)    float64 square of the distance from the middle of each cell below which a
+                              candidate can be closer to one of its colours
+    group     (g,)    float64 the same of each group
+    potential (g,)    int64   sum of weight · sq_dist in each group
+    """
+
+    sq_dist: np.ndarray
+    cell: np.ndarray
+    group: np.ndarray
+    potential: np.ndarray
+
+
+@kernel
+def gains(cells, groups, closest, candidates, start, stop, gained):
+    """Add up by how much each candidate would lower the potential.
+
+    cells       Cells
+    groups      Groups
+    closest     Closest
+    candidates  (t, d) uint8  candidate centres
+    start, stop               the groups to look at
+    gained      (t,)   int64  inout: what each candidate takes off the potential
+    """
+    d = len(cells.dims)
+    n_cells = cells.radius.shape[0]
+    center = np.empty(d, np.int32)
+    for t in range(candidates.shape[0]):
+        for f in range(d):
+            center[f] = candidates[t, f]
+        total = np.int64(0)
+        for g in range(start, stop):
+            sq = 0.0
+            for f in range(d):
+                diff = np.float64(groups.middle[g, f]) - center[f]
+                sq += diff * diff
+            if sq >= closest.group[g]:
+                continue
+            for c in range(g * GROUP, min((g + 1) * GROUP, n_cells)):
+                sq = 0.0
+                for f in range(d):
+                    diff = np.float64(cells.middle[c, f]) - center[f]
+                    sq += diff * diff
+                if sq >= closest.cell[c]:
+                    continue
+                for i in range(CELL):
+                    sq_new = np.int32(0)
+                    for f in range(d):
+                        delta = np.int32(cells.tile[c, f, i]) - center[f]
+                        sq_new += delta * delta
+                    lowered = max(np.int32(0), closest.sq_dist[c, i] - sq_new)
+                    total += cells.weight[c, i] * np.int64(lowered)
+        gained[t] += total
+
+
+@kernel
+def add_center(cells, groups, center, start, stop, closest):
+    """Let a centre join, and lower what it is closer to.
+
+    cells    Cells
+    groups   Groups
+    center   (d,) uint8  the new centre
+    start, stop          the groups to look at
+    closest  Closest     inout
+    """
+    d = len(cells.dims)
+    n_cells = cells.radius.shape[0]
+    x = center.astype(np.int32)
+    for g in range(start, stop):
+        sq = 0.0
+        for f in range(d):
+            diff = np.float64(groups.middle[g, f]) - x[f]
+            sq += diff * diff
+        if sq >= closest.group[g]:
+            continue
+        most_of_group = np.int32(0)
+        potential = np.int64(0)
+        for c in range(g * GROUP, min((g + 1) * GROUP, n_cells)):
+            most = np.int32(0)
+            for i in range(CELL):
+                sq_new = np.int32(0)
+                for f in range(d):
+                    delta = np.int32(cells.tile[c, f, i]) - x[f]
+                    sq_new += delta * delta
+                sq_new = min(sq_new, closest.sq_dist[c, i])
+                closest.sq_dist[c, i] = sq_new
+                most = max(most, sq_new)
+                potential += cells.weight[c, i] * np.int64(sq_new)
+            reach = cells.radius[c] + np.sqrt(np.float64(most)) + _MARGIN
+            closest.cell[c] = reach * reach
+            most_of_group = max(most_of_group, most)
+        reach = groups.radius[g] + np.sqrt(np.float64(most_of_group)) + _MARGIN
+        closest.group[g] = reach * reach
+        closest.potential[g] = potential
+
+
+@kernel
+def row_totals(index, weight, sq_dist, rows, start, stop, totals):
+    """Sum weight · squared distance of the pixels in each run of rows.
+
+    index    (n,) int32  row of each pixel's colour
+    weight   (n,) int64  weights of the pixels; empty where all are 1
+    sq_dist  (m,) int32  squared distance of each colour to the closest centre
+    rows                 pixels in a run
+    start, stop          the runs to sum
+    totals   (r,) int64  out: the sums
+    """
+    weighted = weight.shape[0] > 0
+    for run in range(start, stop):
+        total = np.int64(0)
+        for i in range(run * rows, min((run + 1) * rows, index.shape[0])):
+            sq = np.int64(sq_dist[np.uint32(index[i])])
+            total += weight[i] * sq if weighted else sq
+        totals[run] = total
+
+
+@kernel
+def find_pixel(index, weight, sq_dist, start, stop, target):
+    """First pixel at which the running sum of weight · squared distance reaches a target.
+
+    index    (n,) int32  row of each pixel's colour
+    weight   (n,) int64  weights of the pixels; empty where all are 1
+    sq_dist  (m,) int32  squared distance of each colour to the closest centre
+    start, stop          the pixels to look at
+    target               what the running sum, from `start`, must reach
+    Returns the pixel, the last one where the sum stays below.
+    """
+    total = np.int64(0)
+    for i in range(start, stop):
+        total += sq_dist[index[i]] * (weight[i] if weight.shape[0] else 1)
+        if total >= target:
+            return i
+    return stop - 1
+
+
+@kernel
+def find_color(counts, sq_dist, start, stop, target):
+    """First colour at which the running sum of weight · squared distance reaches a target.
+
+    counts   (m,) int64  weights of the colours
+    sq_dist  (m,) int32  squared distance of each colour to the closest centre
+    start, stop          the colours to look at
+    target               what the running sum, from `start`, must reach
+    Returns the colour, the last one where the sum stays below.
+    """
+    total = np.int64(0)
+    for i in range(start, stop):
+        total += counts[i] * sq_dist[i]
+        if total >= target:
+            return i
+    return stop - 1
