@@ -207,9 +207,15 @@ def test_more_clusters_than_colors_is_as_in_scikit_learn() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(color_sets(), st.integers(1, 30), st.integers(0, 2**31 - 1), st.booleans())
+@given(
+    color_sets(),
+    st.integers(1, 30),
+    st.integers(0, 2**31 - 1),
+    st.booleans(),
+    st.sampled_from([2, 100]),
+)
 def test_plus_plus_equals_the_plain_sums(
-    colors: ColorSet, k: int, seed: int, as_pixels: bool
+    colors: ColorSet, k: int, seed: int, as_pixels: bool, rounds: int
 ) -> None:
     """Greedy k-means++ with whole sums over all samples, in Python's integers."""
     if as_pixels:
@@ -221,7 +227,7 @@ def test_plus_plus_equals_the_plain_sums(
         X, weight = colors.colors.astype(object), colors.counts.astype(object)
     k = min(k, len(X))
     rng, twin = np.random.RandomState(seed), np.random.RandomState(seed)
-    picked = seeding.pick(ColorPotential(cells, 1), 0, k, 3, rng)
+    picked = seeding.pick(ColorPotential(cells, 1, rounds), 0, k, 3, rng)
 
     def sq_distances(row: int) -> np.ndarray:
         return ((X - X[row]) ** 2).sum(axis=1)

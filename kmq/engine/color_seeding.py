@@ -21,9 +21,11 @@ class ColorPotential:
         The colours.
     threads : int
         The most threads to use.
+    rounds : int
+        How many centres will be picked, about.
     """
 
-    def __init__(self, cells: ColorCells, threads: int) -> None:
+    def __init__(self, cells: ColorCells, threads: int, rounds: int) -> None:
         self._shared = cells
         self._threads = threads
         n_cells, n_groups = len(cells.cells.radius), len(cells.groups.radius)
@@ -33,11 +35,10 @@ class ColorPotential:
             np.full(n_cells, np.inf),
             np.full(n_groups, np.inf),
             np.zeros(n_groups, np.int64),
+            np.zeros((n_cells, CELL), np.int32),
+            np.zeros(n_groups, np.bool_),
         )
-        if cells.colors.index is not None:
-            n = len(cells.colors.index)
-            self._rows = max(256, 1 << (n.bit_length() // 2))
-            self._totals = np.zeros(-(-n // self._rows), np.int64)
+        self._runs = None if cells.colors.index is None else _choose_runs(cells, threads, rounds)
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
@@ -74,36 +75,92 @@ class ColorPotential:
             kernels.add_center(shared.cells, shared.groups, center, start, stop, self._closest)
 
         run_blocks(task, self._n_groups, self._threads)
+        if self._runs is not None:
+            self._runs.follow(self._closest)
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
-        colors = self._shared.colors
+        shared = self._shared
+        colors = shared.colors
         sq_dist = self._closest.sq_dist.reshape(-1)
-        if colors.index is None:
+        if self._runs is None:
             totals, rows, n = self._closest.potential, GROUP * CELL, len(colors.colors)
         else:
-            totals, rows, n = self._totals, self._rows, len(colors.index)
-            self._sum_pixels(sq_dist)
+            totals, rows, n = self._runs.totals, 1 << self._runs.shift, len(colors.index)
         reached = np.cumsum(totals)
         drawn = np.empty(len(uniform), np.intp)
-        for t, target in enumerate(uniform * reached[-1]):
-            run = min(int(np.searchsorted(reached, target)), len(totals) - 1)
-            rest = target - (reached[run - 1] if run else 0)
+        targets = uniform * reached[-1]
+        runs = np.minimum(np.searchsorted(reached, targets), len(totals) - 1)
+        for t, (target, run) in enumerate(zip(targets.tolist(), runs.tolist(), strict=True)):
+            rest = target - float(reached[run - 1] if run else 0)
             start, stop = run * rows, min((run + 1) * rows, n)
-            if colors.index is None:
+            if self._runs is None:
                 drawn[t] = kernels.find_color(colors.counts, sq_dist, start, stop, rest)
             else:
                 drawn[t] = kernels.find_pixel(
-                    colors.index, self._shared.row_weight, sq_dist, start, stop, rest
+                    colors.index, shared.row_weight, sq_dist, start, stop, rest
                 )
         return drawn
 
-    def _sum_pixels(self, sq_dist: NDArray[np.int32]) -> None:
-        """Bring the sums over runs of pixels up to date."""
-        index, weight = self._shared.colors.index, self._shared.row_weight
+
+class _SummedRuns:
+    """Sums over runs of pixels, made anew after each centre: for few centres."""
+
+    def __init__(self, cells: ColorCells, threads: int) -> None:
+        n = len(cells.colors.index)
+        self._cells = cells
+        self._threads = threads
+        self.shift = max(8, n.bit_length() // 2)
+        self.totals = np.zeros(-(-n // (1 << self.shift)), np.int64)
+
+    def follow(self, closest: kernels.Closest) -> None:
+        """Take in what the last centre changed."""
+        cells, sq_dist = self._cells, closest.sq_dist.reshape(-1)
 
         def task(worker: int, start: int, stop: int) -> None:
-            kernels.row_totals(index, weight, sq_dist, self._rows, start, stop, self._totals)
+            kernels.row_totals(
+                cells.colors.index,
+                cells.row_weight,
+                sq_dist,
+                1 << self.shift,
+                start,
+                stop,
+                self.totals,
+            )
 
-        threads = self._threads if len(self._totals) > 256 else 1
-        run_blocks(task, len(self._totals), threads)
+        run_blocks(task, len(self.totals), self._threads, grain=64)
+
+
+class _LoweredRuns:
+    """Sums over runs of pixels, lowered where a colour came nearer: for many centres."""
+
+    def __init__(self, cells: ColorCells, threads: int) -> None:
+        summed = _SummedRuns(cells, threads)
+        index = cells.colors.index
+        self._weight = cells.row_weight
+        self.shift, self.totals = summed.shift, summed.totals
+        self._first: _SummedRuns | None = summed
+        m = len(cells.colors.colors)
+        self._offsets = np.zeros(m + 1, np.int64)
+        np.cumsum(cells.rows_per_color, out=self._offsets[1:])
+        self._pixels = np.empty(len(index), np.int32)
+        kernels.list_pixels(index, self._offsets, np.empty(m, np.int64), self._pixels)
+
+    def follow(self, closest: kernels.Closest) -> None:
+        """Take in what the last centre changed."""
+        if self._first is not None:
+            self._first.follow(closest)
+            self._first = None
+            return
+        kernels.lower_totals(
+            closest, self._offsets, self._pixels, self._weight, self.shift, self.totals
+        )
+
+
+def _choose_runs(cells: ColorCells, threads: int, rounds: int) -> _SummedRuns | _LoweredRuns:
+    """Return the way to keep the sums that is faster for a number of centres.
+
+    Listing the pixels of each colour and following every change costs about as much as 24 sums
+    over all pixels.
+    """
+    return _LoweredRuns(cells, threads) if rounds > 24 else _SummedRuns(cells, threads)

@@ -140,6 +140,9 @@ class ColorStep:
             np.full(n_groups, -np.inf),
         )
         self._moments = np.zeros((self._k, d + 1), np.int64)
+        self._moved = np.empty(self._k)
+        room = -(-self._k // kernels.LANES) * kernels.LANES
+        self._rows = np.empty((d, room), np.float32)
         self._centers: NDArray | None = None
 
     @property
@@ -181,24 +184,20 @@ class ColorStep:
 
     def _visit(self, centers: NDArray) -> bool:
         """Bring the labels up to date with new centres; True if one changed."""
-        k, d = centers.shape
-        reach = 0.0
-        moved = None
-        if self._centers is not None:
-            moved = np.sqrt(np.square(centers - self._centers).sum(axis=1))
-            reach = 2.0 * float(moved.max())
+        k = self._k
+        first = self._centers is None
+        before = centers if self._centers is None else self._centers
+        reach = 2.0 * kernels.measure_moves(before, centers, self._moved, self._rows)
         self._centers = centers
-        rows = np.full((d, -(-k // kernels.LANES) * kernels.LANES), kernels.FAR, np.float32)
-        rows[:, :k] = centers.T
         deltas = np.zeros((self._threads, *self._moments.shape), np.int64)
         changed = np.zeros(self._threads, np.int64)
 
         def task(worker: int, start: int, stop: int) -> None:
             shared, state = self._shared, self._state
-            if moved is not None:
-                kernels.advance_clocks(moved, start, stop, state)
+            if not first:
+                kernels.advance_clocks(self._moved, start, stop, state)
             kernels.list_centers(
-                shared.groups, shared.cells.dims, rows, k, reach, start, stop, state
+                shared.groups, shared.cells.dims, self._rows, k, reach, start, stop, state
             )
             changed[worker] += kernels.visit_cells(
                 shared.cells, centers, start, stop, state, deltas[worker]

@@ -83,9 +83,10 @@ def lloyd(
         if on_iteration is not None:
             on_iteration(iteration, history[-1], centers.copy())
         sums, counts = step.sums, step.counts
-        if not counts.all():
-            sums, counts = _relocate_empty(step, sums, counts)
-        moved = _average(sums, counts, centers.dtype)
+        if counts.all():
+            moved = (sums / counts[:, np.newaxis]).astype(centers.dtype, copy=False)
+        else:
+            moved = _average(*_relocate_empty(step, sums, counts), centers.dtype)
         difference = (moved - centers).ravel()
         shift = float(difference @ difference)
         centers = moved
@@ -115,8 +116,6 @@ def _on_grid(centers: NDArray) -> bool:
 
 def _average(sums: NDArray, counts: NDArray, dtype: np.dtype) -> NDArray:
     """Centres of the clusters; one that stayed empty goes where the heaviest one is."""
-    if counts.all():
-        return (sums / counts[:, np.newaxis]).astype(dtype, copy=False)
     filled = counts != 0
     centers = np.empty(sums.shape, dtype)
     centers[filled] = sums[filled] / counts[filled, np.newaxis]

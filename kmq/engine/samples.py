@@ -170,7 +170,7 @@ class ColorSamples:
         else:
             first = rng.choice(len(self), p=self._weight / self._weight.sum())
         threads = n_threads() if len(self.cells.colors.colors) >= 50_000 else 1
-        potential = ColorPotential(self.cells, threads)
+        potential = ColorPotential(self.cells, threads, k)
         picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
         return self._pixels[picked].astype(np.float64)
 

@@ -27,12 +27,16 @@ class Closest(NamedTuple):
                               candidate can be closer to one of its colours
     group     (g,)    float64 the same of each group
     potential (g,)    int64   sum of weight · sq_dist in each group
+    drop      (c, 16) int32   what the last centre took off sq_dist, in groups it touched
+    touched   (g,)    bool    which groups these are
     """
 
     sq_dist: np.ndarray
     cell: np.ndarray
     group: np.ndarray
     potential: np.ndarray
+    drop: np.ndarray
+    touched: np.ndarray
 
 
 @kernel
@@ -95,7 +99,8 @@ def add_center(cells, groups, center, start, stop, closest):
         for f in range(d):
             diff = np.float64(groups.middle[g, f]) - x[f]
             sq += diff * diff
-        if sq >= closest.group[g]:
+        closest.touched[g] = sq < closest.group[g]
+        if not closest.touched[g]:
             continue
         most_of_group = np.int32(0)
         potential = np.int64(0)
@@ -107,6 +112,7 @@ def add_center(cells, groups, center, start, stop, closest):
                     delta = np.int32(cells.tile[c, f, i]) - x[f]
                     sq_new += delta * delta
                 sq_new = min(sq_new, closest.sq_dist[c, i])
+                closest.drop[c, i] = closest.sq_dist[c, i] - sq_new
                 closest.sq_dist[c, i] = sq_new
                 most = max(most, sq_new)
                 potential += cells.weight[c, i] * np.int64(sq_new)
@@ -136,6 +142,47 @@ def row_totals(index, weight, sq_dist, rows, start, stop, totals):
             sq = np.int64(sq_dist[np.uint32(index[i])])
             total += weight[i] * sq if weighted else sq
         totals[run] = total
+
+
+@kernel
+def list_pixels(index, offsets, cursor, pixels):
+    """List the pixels of each colour.
+
+    index    (n,)   int32  row of each pixel's colour
+    offsets  (m+1,) int64  where each colour's list begins
+    cursor   (m,)   int64  scratch
+    pixels   (n,)   int32  out: the lists, one after the other, ascending
+    """
+    cursor[:] = offsets[:-1]
+    for i in range(index.shape[0]):
+        row = index[i]
+        pixels[cursor[row]] = i
+        cursor[row] += 1
+
+
+@kernel
+def lower_totals(closest, offsets, pixels, weight, shift, totals):
+    """Take off the runs of pixels what the last centre took off their colours.
+
+    closest  Closest
+    offsets  (m+1,) int64  where each colour's list of pixels begins
+    pixels   (n,)   int32  the lists
+    weight   (n,)   int64  weights of the pixels; empty where all are 1
+    shift                  logarithm of the pixels in a run, to base 2
+    totals   (r,)   int64  inout: sums of weight · squared distance of the runs
+    """
+    m = offsets.shape[0] - 1
+    weighted = weight.shape[0] > 0
+    for g in range(closest.touched.shape[0]):
+        if not closest.touched[g]:
+            continue
+        for row in range(g * GROUP * CELL, min((g + 1) * GROUP * CELL, m)):
+            drop = np.int64(closest.drop[row // CELL, row % CELL])
+            if drop == 0:
+                continue
+            for entry in range(offsets[row], offsets[row + 1]):
+                pixel = pixels[entry]
+                totals[pixel >> shift] -= drop * weight[pixel] if weighted else drop
 
 
 @kernel

@@ -145,6 +145,31 @@ def build_cells(colors, counts, cells, groups):
 
 
 @kernel
+def measure_moves(before, centers, moved, rows):
+    """How far the centres have moved; also lay them out for the kernels.
+
+    before   (k, d)   float64    centres of the last visits
+    centers  (k, d)   float64    centres
+    moved    (k,)     float64    out: movement of each centre
+    rows     (d, >=k) float32    out: centres, one row a channel, then `FAR`
+    Returns the largest movement.
+    """
+    k, d = centers.shape
+    largest = 0.0
+    for j in range(k):
+        sq = 0.0
+        for f in range(d):
+            diff = centers[j, f] - before[j, f]
+            sq += diff * diff
+            rows[f, j] = centers[j, f]
+        moved[j] = np.sqrt(sq)
+        largest = max(largest, moved[j])
+    for f in range(d):
+        rows[f, k:] = FAR
+    return largest
+
+
+@kernel
 def list_centers(groups, dims, rows, k, reach, start, stop, state):
     """Make a group's list anew where centres outside it may have come near.
 
