@@ -1,15 +1,16 @@
 """k-means++ on samples in cells: a candidate is compared only where it can come closest."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.cells import cells_of
+from kmq.engine.potentials import STRETCH
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import cells as kernels
 from kmq.kernels import seeding
 
-# Rows a stretch whose share of the potential is added up again when one of them came closer.
-_STRETCH = 128
 _MOST_BLOCKS = 32
 # Rounds after which too few cells are left to compare for a second thread to pay.
 _THREADED_ROUNDS = 100
@@ -38,14 +39,14 @@ class CellPotential:
         self._sq_closest = np.full((n_cells, size), np.inf, X.dtype)
         self._sq_farthest = np.full(n_cells, np.inf, X.dtype)
         self._sq_by_row = np.full(len(X), np.inf, X.dtype)
-        n_stretches = -(-len(X) // _STRETCH)
+        n_stretches = -(-len(X) // STRETCH)
         self._stale = np.zeros(n_stretches, np.uint8)
         self._totals = np.zeros(n_stretches)
         self._rounds = 0
 
-    def start(self, center: np.intp) -> None:
-        """Make a sample a centre."""
-        point = self._X[center].astype(np.float64)
+    def start(self, first: int | np.intp) -> None:
+        """See `Potential`."""
+        point = self._X[first].astype(np.float64)
 
         def lower(worker: int, first: int, last: int) -> None:
             kernels.lower_cells(
@@ -63,7 +64,7 @@ class CellPotential:
         self._rounds += 1
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
-        """Samples at which the running sum of the potential reaches shares of the whole."""
+        """See `Potential`."""
 
         def add_up(worker: int, first: int, last: int) -> None:
             seeding.stretch_totals(
@@ -77,7 +78,7 @@ class CellPotential:
         return drawn
 
     def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
-        """Make a centre of the candidate that leaves the lowest potential, and return it."""
+        """See `Potential`."""
         n_cells = len(self._sq_farthest)
         n_blocks = -(-n_cells // self._in_block)
         points = self._X[candidates].astype(np.float64)
@@ -102,7 +103,7 @@ class CellPotential:
         self.start(best)
         return best
 
-    def _run(self, task, n_blocks: int, grain: int) -> None:
+    def _run(self, task: Callable[[int, int, int], None], n_blocks: int, grain: int) -> None:
         """Run a task on as many threads as the round has work for."""
         threads = n_threads() if self._rounds < _THREADED_ROUNDS else 1
         run_blocks(task, n_blocks, threads, grain)
