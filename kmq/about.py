@@ -48,13 +48,16 @@ def warmup() -> None:
     from kmq.model import KMeans
 
     rng = np.random.RandomState(0)
-    n = 1 << 14  # past the sizes that are left to plain NumPy
+    weight = np.ones(1 << 17)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for dtype in (np.float64, np.float32, np.uint8):
-            for d in (2, 3, 32):
-                X = (255 * rng.uniform(size=(n, d))).astype(dtype)
-                KMeans(4, max_iter=2, random_state=0).fit(X).predict(X)
+        for n, d in ((1 << 10, 3), (1 << 17, 2), (1 << 17, 3), (1 << 14, 32)):
+            real = 99 * rng.uniform(size=(n, d))
+            # Whole numbers are often equally near to several centres, and have kernels for that.
+            whole = np.rint(real)
+            for X in (real, whole, real.astype(np.float32), whole.astype(np.uint8)):
+                for w in (None, weight[:n]):
+                    KMeans(8, max_iter=2, random_state=0).fit(X, sample_weight=w).predict(X)
 
 
 def _version(name: str) -> str:

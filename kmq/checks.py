@@ -37,7 +37,7 @@ def checked_weight(sample_weight: ArrayLike | None, X: Any) -> NDArray | None:
             f"sample_weight must not be negative, but sample {int(weight.argmin())} has "
             f"weight {weight.min():g}."
         )
-    return weight
+    return read_only(weight)
 
 
 def same_clustering(labels: NDArray, others: NDArray) -> bool:

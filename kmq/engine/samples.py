@@ -66,7 +66,8 @@ class FloatSamples:
 
     def __init__(self, X: NDArray, weight: NDArray | None = None) -> None:
         self.floats = X
-        self.weight = np.ones(len(X), X.dtype) if weight is None else weight
+        self.weight = (np.ones(len(X), X.dtype) if weight is None else weight).view()
+        self.weight.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.floats)
