@@ -87,8 +87,8 @@ def lloyd(
             moved = (sums / counts[:, np.newaxis]).astype(centers.dtype, copy=False)
         else:
             moved = _average(*_relocate_empty(step, sums, counts), centers.dtype)
-        difference = (moved - centers).ravel()
-        shift = float(difference @ difference)
+        # Not a product of vectors: BLAS would let its number of threads into the sum.
+        shift = float(np.square(moved - centers).sum())
         centers = moved
         if not changed:
             strict = True
