@@ -1,4 +1,4 @@
-"""Picture files: any kind in as 8-bit RGB, indexed PNG out. Pillow stops here.
+"""Picture files in: any kind that Pillow reads, as 8-bit samples; and how files are written.
 
 Importing this module costs nothing: NumPy and Pillow come with the first file.
 """
@@ -7,9 +7,12 @@ import os
 import secrets
 import shutil
 import struct
-from io import BytesIO
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 StrPath = str | os.PathLike[str]
+AlphaIn = Literal["matte", "keep"]
+IccIn = Literal["convert", "keep"]
+WHITE = (255, 255, 255)
 
 
 class ImageError(OSError):
@@ -39,29 +45,89 @@ class OutputExistsError(ImageWriteError, FileExistsError):
     """The file is there already and was not to be replaced."""
 
 
-def read_rgb(path: StrPath | BinaryIO) -> "NDArray[np.uint8]":
+class ColorProfileWarning(UserWarning):
+    """A colour profile could not be used, so the samples were taken as they are."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as it was read.
+
+    Attributes
+    ----------
+    rgb : (H, W, 3) uint8 array
+        Red, green and blue.
+    alpha : (H, W) uint8 array or None
+        Opacity, where it was to be kept and is not 255 throughout.
+    icc_profile : bytes or None
+        The colour profile that `rgb` still needs, where it was to be kept.
+    """
+
+    rgb: "NDArray[np.uint8]"
+    alpha: "NDArray[np.uint8] | None" = None
+    icc_profile: bytes | None = None
+
+
+def limit_pixels(most: int | None) -> None:
+    """Set Pillow's limit against decompression bombs, for the whole process.
+
+    Parameters
+    ----------
+    most : int or None
+        Pixels above which Pillow warns; it refuses twice as many. None lifts the limit.
+    """
+    from PIL import Image as pillow
+
+    pillow.MAX_IMAGE_PIXELS = most
+
+
+def read_picture(
+    path: StrPath | BinaryIO,
+    *,
+    alpha: AlphaIn = "matte",
+    matte: tuple[int, int, int] = WHITE,
+    icc: IccIn = "convert",
+) -> Decoded:
     """Decode a picture of any kind that Pillow reads; `kmq.image.load_image` says how.
 
     Parameters
     ----------
     path : str, path or binary file
         The picture. Need not be seekable.
+    alpha : {'matte', 'keep'}
+        Whether transparency is laid on `matte` or kept.
+    matte : (red, green, blue)
+        0 to 255.
+    icc : {'convert', 'keep'}
+        Whether colours are converted to sRGB or left with their profile.
 
     Returns
     -------
-    (H, W, 3) uint8 array
+    Decoded
 
     Raises
     ------
     ImageReadError
         If the file is not an image or is damaged; `ImageNotFoundError` if there is none.
     """
-    name = _name(path)
+    with opened(path) as picture:
+        picture.load()
+        return decode(picture, alpha=alpha, matte=matte, icc=icc)
+
+
+@contextmanager
+def opened(path: StrPath | BinaryIO) -> "Iterator[PillowImage]":
+    """Open a picture with Pillow; what goes wrong then is an `ImageReadError` that names it."""
+    from PIL import Image as pillow
+
+    name = name_of(path)
     try:
         if isinstance(path, str | os.PathLike):
-            with open(path, "rb") as file:
-                return _decode(file)
-        return _decode(path)
+            with open(path, "rb") as file, pillow.open(file) as picture:
+                yield picture
+        else:
+            with pillow.open(path) as picture:
+                yield picture
     except FileNotFoundError as error:
         raise ImageNotFoundError(f"cannot read {name}: no such file") from error
     except MemoryError:
@@ -69,34 +135,7 @@ def read_rgb(path: StrPath | BinaryIO) -> "NDArray[np.uint8]":
     # A decoder given hostile bytes raises whatever its parsing stumbles over: SyntaxError,
     # struct.error, IndexError and more.
     except Exception as error:
-        raise ImageReadError(f"cannot read {name}: {_reason(error)}") from error
-
-
-def encode_png(palette: "NDArray[np.uint8]", indices: "NDArray[np.unsignedinteger]") -> bytes:
-    """Encode as PNG: indexed at 1, 2, 4 or 8 bits, truecolour above 256 colours.
-
-    Parameters
-    ----------
-    palette : (k, 3) uint8 array
-        Red, green and blue of each colour.
-    indices : (H, W) unsigned integer array
-        Row of `palette` of every pixel; uint8 up to 256 colours.
-
-    Returns
-    -------
-    bytes
-    """
-    from PIL import Image as pillow
-
-    if len(palette) > 256:
-        picture = pillow.fromarray(palette[indices])
-    else:
-        picture = pillow.fromarray(indices)
-        # Pillow then writes the fewest bits that hold a palette of this length.
-        picture.putpalette(palette.tobytes())
-    buffer = BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
+        raise ImageReadError(f"cannot read {name}: {reason_of(error)}") from error
 
 
 def check_output(path: StrPath, *, overwrite: bool) -> None:
@@ -105,26 +144,24 @@ def check_output(path: StrPath, *, overwrite: bool) -> None:
     Parameters
     ----------
     path : str or path
-        The file to be written as PNG.
+        The file to be written.
     overwrite : bool
         Whether a file that is there already may be replaced.
 
     Raises
     ------
     ImageWriteError
-        If the name has another format's ending, is a folder's, or its folder does not exist;
-        `OutputExistsError` if the file exists and may not be replaced.
+        If the name is a folder's, or its folder does not exist; `OutputExistsError` if the file
+        exists and may not be replaced.
     """
     path = Path(path)
-    problem = f"cannot write {_name(path)}: "
+    problem = f"cannot write {name_of(path)}: "
     if path.is_dir():
         raise ImageWriteError(problem + "it is a folder")
-    if path.suffix.lower() not in {"", ".png"}:
-        raise ImageWriteError(problem + "only PNG is written, so the name must end in .png")
     if not path.parent.is_dir():
         raise ImageWriteError(problem + "its folder does not exist")
     if path.is_file() and not overwrite:
-        raise OutputExistsError(f"{_name(path)} exists and was left as it is")
+        raise OutputExistsError(f"{name_of(path)} exists and was left as it is")
 
 
 def write_whole(path: StrPath, data: bytes) -> None:
@@ -161,24 +198,78 @@ def write_whole(path: StrPath, data: bytes) -> None:
             scratch.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ImageWriteError(f"cannot write {_name(path)}: {_reason(error)}") from error
+        raise ImageWriteError(f"cannot write {name_of(path)}: {reason_of(error)}") from error
 
 
-def _decode(file: BinaryIO) -> "NDArray[np.uint8]":
-    """Decode an open file into (H, W, 3) uint8."""
+def decode(
+    picture: "PillowImage",
+    *,
+    alpha: AlphaIn = "matte",
+    matte: tuple[int, int, int] = WHITE,
+    icc: IccIn = "convert",
+) -> Decoded:
+    """Turn a loaded picture into 8-bit samples; parameters as for `read_picture`."""
     import numpy as np
     from PIL import Image as pillow
 
-    with pillow.open(file) as opened:
-        opened.load()
-        picture = _upright(opened)
-        if picture.mode == "I" or picture.mode == "F" or picture.mode.startswith("I;16"):
-            return np.repeat(_grey_bytes(picture, opened.format)[..., None], 3, axis=2)
-        if picture.has_transparency_data:
-            layer = picture.convert("RGBA")
-            picture = pillow.new("RGB", layer.size, "white")
-            picture.paste(layer, mask=layer)
-        return np.array(picture.convert("RGB"))
+    profile = picture.info.get("icc_profile")
+    file_format = picture.format
+    picture = _upright(picture)
+    if picture.mode == "I" or picture.mode == "F" or picture.mode.startswith("I;16"):
+        grey, opaque = _grey_bytes(picture, file_format)
+        rgb = np.repeat(grey[..., None], 3, axis=2)
+        if opaque.all():
+            return Decoded(rgb)
+        if alpha == "keep":
+            return Decoded(rgb, np.where(opaque, np.uint8(255), np.uint8(0)))
+        rgb[~opaque] = matte
+        return Decoded(rgb)
+    if profile and not (icc == "keep" and profile[16:20] == b"RGB "):
+        picture, profile = _to_srgb(picture, profile), None
+    if not picture.has_transparency_data:
+        return Decoded(np.array(picture.convert("RGB")), None, profile)
+    layer = picture.convert("RGBA")
+    if alpha == "keep":
+        rgba = np.array(layer)
+        opacity = np.ascontiguousarray(rgba[..., 3])
+        rgb = np.ascontiguousarray(rgba[..., :3])
+        return Decoded(rgb, None if opacity.all() and opacity.min() == 255 else opacity, profile)
+    ground = pillow.new("RGB", layer.size, matte)
+    ground.paste(layer, mask=layer)
+    return Decoded(np.array(ground), None, profile)
+
+
+def _to_srgb(picture: "PillowImage", profile: bytes) -> "PillowImage":
+    """Convert to sRGB by a colour profile, alpha aside; warn where the profile is of no use."""
+    from io import BytesIO
+
+    from PIL import ImageCms
+
+    layer = None
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA").getchannel("A")
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return picture
+        if picture.mode == "LA":
+            picture = picture.convert("L")
+        elif picture.mode not in {"L", "RGB", "CMYK", "LAB"}:
+            picture = picture.convert("RGB")
+        target = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+        warnings.warn(
+            f"the colour profile was ignored: {' '.join(str(error).split())}",
+            ColorProfileWarning,
+            stacklevel=2,
+        )
+        converted = None
+    if converted is None:
+        converted = picture.convert("RGB")
+    if layer is not None:
+        converted.putalpha(layer)
+    return converted
 
 
 def _upright(picture: "PillowImage") -> "PillowImage":
@@ -191,8 +282,10 @@ def _upright(picture: "PillowImage") -> "PillowImage":
         return picture
 
 
-def _grey_bytes(picture: "PillowImage", file_format: str | None) -> "NDArray[np.uint8]":
-    """Scale grey values of more than 8 bits to 0–255, transparent ones to white."""
+def _grey_bytes(
+    picture: "PillowImage", file_format: str | None
+) -> "tuple[NDArray[np.uint8], NDArray[np.bool_]]":
+    """Scale grey values of more than 8 bits to 0–255; with them, which are not transparent."""
     import numpy as np
 
     values = np.asarray(picture).astype(np.float64)
@@ -207,19 +300,18 @@ def _grey_bytes(picture: "PillowImage", file_format: str | None) -> "NDArray[np.
             low, high = 0.0, fitting[0]
     grey = np.rint((finite - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
     transparent = picture.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return grey
+    opaque = values != transparent if isinstance(transparent, int) else np.ones(grey.shape, bool)
+    return grey, opaque
 
 
-def _name(path: StrPath | BinaryIO) -> str:
+def name_of(path: StrPath | BinaryIO) -> str:
     """Name a file for a message of one line."""
     name = path if isinstance(path, str | os.PathLike) else getattr(path, "name", "the image")
     text = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else str(name)
     return text if text.isprintable() and text else repr(text)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Say what went wrong in a few words on one line."""
     from PIL import Image as pillow
     from PIL import UnidentifiedImageError

@@ -1,0 +1,208 @@
+"""k-means of weighted colours, for palettes: a good start, pinned colours, any colour space."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmq.engine.color_step import ColorCells, ColorStep
+from kmq.engine.colors import ColorSet, _morton_bits
+from kmq.engine.lloyd import Fit, lloyd
+from kmq.engine.samples import FloatSamples
+from kmq.engine.steps import Step, TieRule
+from kmq.engine.threads import n_threads
+
+
+@dataclass(frozen=True)
+class PaletteFit:
+    """A palette before it is rounded.
+
+    Attributes
+    ----------
+    centers : (k, d) float64 array
+        Centres, in the units of the samples.
+    labels : (m,) int32 array
+        Centre of each distinct colour.
+    inertia : float
+        Weighted squared distances of the colours to their centres.
+    n_iter : int
+        Iterations of the start that was kept.
+    """
+
+    centers: NDArray[np.float64]
+    labels: NDArray[np.int32]
+    inertia: float
+    n_iter: int
+
+
+class PinnedStep:
+    """A step whose last centres stay where they are.
+
+    The loop divides sums by counts: a pinned cluster reports its colour and one.
+
+    Parameters
+    ----------
+    step : Step
+        What does the work.
+    pinned : (p, d) float64 array
+        The last `p` centres.
+    """
+
+    def __init__(self, step: Step, pinned: NDArray[np.float64]) -> None:
+        self._step = step
+        self._pinned = pinned
+        self.reset = step.reset
+        self.mean = step.mean
+        self.relabel = step.relabel
+        self.assigned_inertia = step.assigned_inertia
+        self.inertia = step.inertia
+        self.sq_distances = step.sq_distances
+        self.sample = step.sample
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """See `Step`."""
+        return self._step.labels
+
+    @property
+    def sums(self) -> NDArray:
+        """See `Step`."""
+        sums = self._step.sums.astype(np.float64)
+        sums[-len(self._pinned) :] = self._pinned
+        return sums
+
+    @property
+    def counts(self) -> NDArray:
+        """See `Step`."""
+        counts = self._step.counts.astype(np.float64)
+        counts[-len(self._pinned) :] = 1.0
+        return counts
+
+    def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
+        """See `Step`."""
+        return self._step.assign(centers, ties)
+
+
+def merge_colors(sets: list[ColorSet]) -> ColorSet:
+    """Merge sets of distinct colours of three channels into one, exactly.
+
+    Parameters
+    ----------
+    sets : list of ColorSet
+        At least one.
+
+    Returns
+    -------
+    ColorSet
+        In Morton order, without an index.
+    """
+    colors = np.concatenate([part.colors for part in sets])
+    counts = np.concatenate([part.counts for part in sets])
+    spread = _morton_bits(3)
+    codes = spread[0][colors[:, 0]] | spread[1][colors[:, 1]] | spread[2][colors[:, 2]]
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    merged = np.zeros(len(first), np.int64)
+    np.add.at(merged, inverse, counts)
+    return ColorSet(colors[first], merged, None)
+
+
+class PaletteSamples:
+    """Distinct colours with their pixels, prepared once for fits of any number of clusters.
+
+    Parameters
+    ----------
+    colors : (m, d) uint8 or float64 array
+        Distinct colours: bytes in Morton order, or coordinates in another space.
+    counts : (m,) int64 array
+        Pixels of each.
+    """
+
+    def __init__(self, colors: NDArray, counts: NDArray[np.int64]) -> None:
+        self._counts = counts
+        self._cells: ColorCells | None = None
+        if colors.dtype == np.uint8:
+            self._cells = ColorCells(ColorSet(colors, counts, None))
+            self.floats = self._cells.floats
+        else:
+            self.floats = np.ascontiguousarray(colors, np.float64)
+            self.floats.flags.writeable = False
+        self.weight = counts.astype(np.float64)
+        self.weight.flags.writeable = False
+
+    def step(self, k: int) -> Step:
+        """Return the fastest step for `k` clusters."""
+        if self._cells is not None:
+            return ColorStep(self._cells, k)
+        return FloatSamples(self.floats, self.weight).step(k)
+
+    def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray[np.float64]:
+        """(k, d) colours picked by k-means++."""
+        from kmq.engine import seeding
+
+        if self._cells is None:
+            return FloatSamples(self.floats, self.weight).plus_plus(k, rng)
+        from kmq.engine.color_seeding import ColorPotential
+
+        first = int(rng.choice(len(self.floats), p=self.weight / self.weight.sum()))
+        potential = ColorPotential(self._cells, n_threads(), k)
+        picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
+        return self.floats[picked]
+
+
+def fit_palette(
+    samples: PaletteSamples,
+    k: int,
+    *,
+    init: str | NDArray,
+    n_init: int,
+    max_iter: int,
+    tol: float,
+    rng: np.random.RandomState,
+    pinned: NDArray[np.float64] | None = None,
+) -> PaletteFit:
+    """Fit `k` centres, the last of them pinned where some are.
+
+    Parameters
+    ----------
+    samples : PaletteSamples
+        The colours.
+    k : int
+        Number of centres, at most that of the colours.
+    init : {'auto', 'k-means++', 'random'} or (k, d) array
+        How to start.
+    n_init : int
+        Number of starts, of which the one with the lowest inertia is kept.
+    max_iter : int
+        The most iterations of one start.
+    tol : float
+        As for `kmq.KMeans`.
+    rng : numpy.random.RandomState
+        Source of randomness.
+    pinned : (p, d) array, optional
+        Centres that stay.
+
+    Returns
+    -------
+    PaletteFit
+    """
+    step: Step = samples.step(k)
+    if pinned is not None and len(pinned):
+        step = PinnedStep(step, pinned)
+    scaled = FloatSamples(samples.floats).mean_variance() * tol
+    best: Fit | None = None
+    for _ in range(n_init):
+        if not isinstance(init, str):
+            centers = init
+        elif init == "random":
+            rows = rng.choice(len(samples.floats), k, False, samples.weight / samples.weight.sum())
+            centers = samples.floats[rows]
+        else:
+            centers = samples.plus_plus(k, rng)
+        centers = np.array(centers, np.float64)
+        if pinned is not None and len(pinned):
+            centers[-len(pinned) :] = pinned
+        fit = lloyd(step, centers, max_iter=max_iter, tol=float(scaled))
+        if best is None or fit.inertia < best.inertia:
+            best = fit
+    assert best is not None
+    return PaletteFit(best.centers, best.labels, float(best.inertia), best.n_iter)
