@@ -47,9 +47,8 @@ def same_clustering(labels: NDArray, others: NDArray) -> bool:
     return bool((name[labels] == others).all())
 
 
-def warn_of_missing_clusters(labels: NDArray, k: int) -> None:
+def warn_of_missing_clusters(found: int, k: int) -> None:
     """Warn where some clusters ended without samples."""
-    found = np.count_nonzero(np.bincount(labels, minlength=k))
     if found < k:
         warnings.warn(
             f"Number of distinct clusters ({found}) found smaller than n_clusters ({k}). "

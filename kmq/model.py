@@ -247,7 +247,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             ):
                 best = fit
         assert best is not None
-        warn_of_missing_clusters(best.labels, self.n_clusters)
+        warn_of_missing_clusters(best.n_filled, self.n_clusters)
 
         self.cluster_centers_ = best.centers
         self.labels_ = best.labels

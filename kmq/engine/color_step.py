@@ -7,12 +7,16 @@ from numpy.typing import NDArray
 
 from kmq.engine.colors import ColorSet
 from kmq.engine.steps import TieRule
+from kmq.engine.team import Team
 from kmq.engine.threads import n_threads, run_blocks
+from kmq.kernels import color_team as teams
 from kmq.kernels import colors as kernels
 from kmq.kernels import dense
 
 # Products of weights and squared channels stay below 2^63 up to this total weight.
 MOST_WEIGHT = 1 << 45
+# From this many colours on, a second thread gains.
+THREADED_COLORS = 6_000
 
 
 class ColorCells:
@@ -35,6 +39,8 @@ class ColorCells:
         As given; empty where all pixels weigh 1.
     cells, groups
         What the kernels work on.
+    sq_total : int
+        Sum of weight · |colour|² of all colours.
     """
 
     def __init__(self, colors: ColorSet, row_weight: NDArray[np.int64] | None = None) -> None:
@@ -52,13 +58,18 @@ class ColorCells:
             np.empty(n_cells),
         )
         self.groups = kernels.Groups(np.empty((n_groups, d), np.float32), np.empty(n_groups))
-        kernels.build_cells(colors.colors, colors.counts, self.cells, self.groups)
+        threads = n_threads() if m >= THREADED_COLORS else 1
+        sq_totals = [0] * threads
 
-    @cached_property
-    def sq_total(self) -> int:
-        """Sum of weight · |colour|² of all colours."""
-        sq = np.square(self.colors.colors, dtype=np.int64).sum(axis=1)
-        return int(sq @ self.colors.counts)
+        def task(worker: int, start: int, stop: int) -> None:
+            sq_totals[worker] += int(
+                kernels.build_cells(
+                    colors.colors, colors.counts, start, stop, self.cells, self.groups
+                )
+            )
+
+        run_blocks(task, n_groups, threads)
+        self.sq_total = sum(sq_totals)
 
     @cached_property
     def floats(self) -> NDArray[np.float64]:
@@ -90,16 +101,23 @@ class ColorCells:
 
     def mean(self) -> NDArray[np.float64]:
         """(d,) mean of the samples, whatever they weigh."""
-        total = self.rows_per_color @ self.colors.colors.astype(np.int64)
-        return total / int(self.rows_per_color.sum())
+        n, first, _ = self._unweighted
+        return first / n
 
     def mean_variance(self) -> float:
         """Mean variance of the channels of the samples, whatever they weigh."""
-        n = int(self.rows_per_color.sum())
+        n, first, second = self._unweighted
+        sq = sum(int(value) ** 2 for value in first)
+        return (n * second - sq) / (n * n * len(first))
+
+    @cached_property
+    def _unweighted(self) -> tuple[int, NDArray[np.int64], int]:
+        """Number of samples, sums of their channels and of all their squares."""
+        if self.colors.index is not None and len(self.row_weight) == 0:
+            return len(self.colors.index), self.cells.moments.sum(axis=0)[:-1], self.sq_total
         values = self.colors.colors.astype(np.int64)
-        first, second = self.rows_per_color @ values, self.rows_per_color @ values**2
-        exact = [(n * int(b) - int(a) ** 2) / n**2 for a, b in zip(first, second, strict=True)]
-        return sum(exact) / len(exact)
+        rows = self.rows_per_color
+        return int(rows.sum()), rows @ values, int(rows @ np.square(values).sum(axis=1))
 
 
 class ColorStep:
@@ -120,40 +138,44 @@ class ColorStep:
     def __init__(self, cells: ColorCells, k: int) -> None:
         self._shared = cells
         self._k = k
-        self._n_groups = len(cells.groups.radius)
-        self._threads = n_threads() if len(cells.colors.colors) >= 100_000 else 1
+        threads = n_threads() if len(cells.colors.colors) >= THREADED_COLORS else 1
+        self._helpers = min(threads - 1, len(cells.groups.radius) // (2 * teams.CHUNK))
         self.reset()
 
     def reset(self) -> None:
         """See `Step`."""
-        n_cells, n_groups = len(self._shared.cells.radius), self._n_groups
+        k, n_cells, n_groups = self._k, len(self._shared.cells.radius), len(self._shared.groups[1])
         d = self._shared.colors.colors.shape[1]
         self._state = kernels.State(
             np.full((n_cells, kernels.CELL), -1, np.int32),
             np.full(n_cells, -1, np.int32),
             np.full(n_cells, -np.inf),
-            np.empty((n_groups, self._k), np.int32),
+            np.empty((n_groups, k), np.int32),
             np.zeros(n_groups, np.int32),
             np.zeros(n_groups),
             np.zeros(n_groups),
             np.full(n_groups, -np.inf),
             np.full(n_groups, -np.inf),
         )
-        self._moments = np.zeros((self._k, d + 1), np.int64)
-        self._moved = np.empty(self._k)
-        room = -(-self._k // kernels.LANES) * kernels.LANES
-        self._rows = np.empty((d, room), np.float32)
-        self._centers: NDArray | None = None
+        room = -(-k // kernels.LANES) * kernels.LANES
+        self._orders = teams.Orders(
+            np.full((k, d), np.nan), np.empty((d, room), np.float32), np.zeros(k), np.zeros(1)
+        )
+        self._team = Team(teams.lead, teams.serve, self._helpers)
+        # Each member of the team adds up changes in a tally of its own, whose last row counts
+        # changed labels; together the tallies are the sums of the clusters.
+        self._tallies = np.zeros((self._helpers + 1, k + 1, d + 1), np.int64)
+        self._moments = np.zeros((k + 1, d + 1), np.int64)
 
     @property
     def sums(self) -> NDArray[np.int64]:
         """See `Step`."""
-        return self._moments[:, :-1]
+        return self._moments[:-1, :-1]
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """See `Step`."""
-        return self._moments[:, -1]
+        return self._moments[:-1, -1]
 
     @property
     def color_labels(self) -> NDArray[np.int32]:
@@ -163,9 +185,14 @@ class ColorStep:
     @property
     def labels(self) -> NDArray[np.int32]:
         """See `Step`."""
+        self._team.dismiss()  # its threads are wanted for the pixels
         if self._shared.colors.index is None:
             return self.color_labels.copy()
         return self._shared.colors.spread(self.color_labels)
+
+    def n_filled(self) -> int:
+        """See `Step`."""
+        return int(np.count_nonzero(self.counts))
 
     def mean(self) -> NDArray[np.float64]:
         """See `Step`."""
@@ -184,29 +211,16 @@ class ColorStep:
 
     def _visit(self, centers: NDArray) -> bool:
         """Bring the labels up to date with new centres; True if one changed."""
-        k = self._k
-        first = self._centers is None
-        before = centers if self._centers is None else self._centers
-        reach = 2.0 * kernels.measure_moves(before, centers, self._moved, self._rows)
-        self._centers = centers
-        deltas = np.zeros((self._threads, *self._moments.shape), np.int64)
-        changed = np.zeros(self._threads, np.int64)
-
-        def task(worker: int, start: int, stop: int) -> None:
-            shared, state = self._shared, self._state
-            if not first:
-                kernels.advance_clocks(self._moved, start, stop, state)
-            kernels.list_centers(
-                shared.groups, shared.cells.dims, self._rows, k, reach, start, stop, state
-            )
-            changed[worker] += kernels.visit_cells(
-                shared.cells, centers, start, stop, state, deltas[worker]
-            )
-
-        run_blocks(task, self._n_groups, self._threads)
-        for delta in deltas:
-            self._moments += delta
-        return bool(changed.any())
+        shared, orders = self._shared, self._orders
+        before = int(self._moments[-1, 0])
+        largest = kernels.measure_moves(centers, orders.centers, orders.moved, orders.rows)
+        orders.reach[0] = 2.0 * largest
+        self._team.work(
+            (shared.cells, shared.groups, orders, self._state),
+            self._tallies,
+        )
+        self._moments = self._tallies[0] if not self._helpers else self._tallies.sum(axis=0)
+        return bool(self._moments[-1, 0] != before)
 
     def _settle(self, centers: NDArray, ties: TieRule) -> None:
         """Let true ties fall by `ties`; they lie in cells that have to be visited again."""
@@ -228,12 +242,15 @@ class ColorStep:
         state.owner[tied] = -1
         weight = self._shared.colors.counts[rows, np.newaxis]
         moments = np.hstack([self._shared.colors.colors[rows] * weight, weight])
-        np.subtract.at(self._moments, before, moments)
-        np.add.at(self._moments, labels, moments)
+        np.subtract.at(self._tallies[0], before, moments)
+        np.add.at(self._tallies[0], labels, moments)
+        self._moments = self._tallies.sum(axis=0)
 
     def assigned_inertia(self) -> float:
         """See `Step`."""
-        return float(kernels.moment_inertia(self._moments, self._centers, self._shared.sq_total))
+        return float(
+            kernels.moment_inertia(self._moments, self._orders.centers, self._shared.sq_total)
+        )
 
     def inertia(self, centers: NDArray) -> float:
         """See `Step`."""
@@ -249,8 +266,7 @@ class ColorStep:
 
     def sq_distances(self) -> NDArray[np.float64]:
         """See `Step`."""
-        assert self._centers is not None
-        differences = self._shared.floats - self._centers[self.color_labels]
+        differences = self._shared.floats - self._orders.centers[self.color_labels]
         sq = np.square(differences).sum(axis=1)
         index = self._shared.colors.index
         return sq if index is None else sq[index]

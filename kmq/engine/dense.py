@@ -36,7 +36,7 @@ class SampleStep:
         # A call costs some microseconds: below about 2e5 multiplications a thread gains nothing.
         self._threads = n_threads() if n * d * k >= 400_000 else 1
 
-    def _bounds(self, block: int) -> tuple[int, int]:
+    def _range(self, block: int) -> tuple[int, int]:
         """Half-open range of the samples of a block."""
         return block * self._rows, min((block + 1) * self._rows, self._X.shape[0])
 
@@ -44,6 +44,10 @@ class SampleStep:
     def labels(self) -> NDArray[np.int32]:
         """See `Step`."""
         return self._labels
+
+    def n_filled(self) -> int:
+        """See `Step`."""
+        return int(np.count_nonzero(np.bincount(self.labels, minlength=self._k)))
 
     def mean(self) -> NDArray:
         """See `Step`."""
@@ -56,7 +60,7 @@ class SampleStep:
 
         def task(worker: int, first: int, last: int) -> None:
             for block in range(first, last):
-                start, stop = self._bounds(block)
+                start, stop = self._range(block)
                 parts[block] = dense.inertia(self._X, self._weight, centers, labels, start, stop)
 
         run_blocks(task, self._n_blocks, self._threads)
@@ -68,7 +72,7 @@ class SampleStep:
         sq_dist = np.empty(len(labels), self._X.dtype)
 
         def task(worker: int, first: int, last: int) -> None:
-            start, stop = self._bounds(first)[0], self._bounds(last - 1)[1]
+            start, stop = self._range(first)[0], self._range(last - 1)[1]
             dense.own_sq_distances(self._X, centers, labels, start, stop, sq_dist)
 
         run_blocks(task, self._n_blocks, self._threads)
@@ -115,7 +119,7 @@ class DenseStep(SampleStep):
 
         def task(worker: int, first: int, last: int) -> None:
             for block in range(first, last):
-                start, stop = self._bounds(block)
+                start, stop = self._range(block)
                 changed[block] = self._label(centers, start, stop)
                 if ties is not None:
                     dense.settle_ties(
@@ -147,7 +151,7 @@ class DenseStep(SampleStep):
         """See `Step`."""
 
         def task(worker: int, first: int, last: int) -> None:
-            self._label(centers, self._bounds(first)[0], self._bounds(last - 1)[1])
+            self._label(centers, self._range(first)[0], self._range(last - 1)[1])
 
         run_blocks(task, self._n_blocks, self._threads)
 
@@ -157,7 +161,7 @@ class DenseStep(SampleStep):
 
         def task(worker: int, first: int, last: int) -> None:
             for block in range(first, last):
-                start, stop = self._bounds(block)
+                start, stop = self._range(block)
                 parts[block] = dense.weighted_total(self._weight, self._sq_dist, start, stop)
 
         run_blocks(task, self._n_blocks, self._threads)

@@ -26,6 +26,8 @@ class Fit:
         Centres, of the dtype of the start.
     inertia : float
         Weighted squared distances of the samples to their centres.
+    n_filled : int
+        Clusters that have samples.
     n_iter : int
         Iterations run.
     inertia_history : (n_iter,) float64
@@ -39,6 +41,7 @@ class Fit:
     labels: NDArray[np.int32]
     centers: NDArray
     inertia: float
+    n_filled: int
     n_iter: int
     inertia_history: NDArray[np.float64]
     strict: bool
@@ -102,6 +105,7 @@ def lloyd(
         step.labels,
         centers,
         step.inertia(centers),
+        step.n_filled(),
         len(history),
         np.array(history),
         strict,

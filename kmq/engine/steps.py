@@ -61,6 +61,9 @@ class Step(Protocol):
     def labels(self) -> NDArray[np.int32]:
         """(n,) nearest centre at the last `assign` or `relabel`; where equal, see `assign`."""
 
+    def n_filled(self) -> int:
+        """Count the clusters that have samples."""
+
     def reset(self) -> None:
         """Forget all labels before a new start, in an array of the new start's own."""
 

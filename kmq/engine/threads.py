@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
@@ -68,6 +69,14 @@ def _workers(size: int) -> ThreadPoolExecutor:
     return _pool
 
 
+def submit(size: int, function: Callable[..., None], *args: Any) -> Future[None] | None:
+    """Call a function on one of the `size` shared threads; None where none can be had."""
+    try:
+        return _workers(size).submit(function, *args)
+    except RuntimeError:  # the interpreter is shutting down: no new threads
+        return None
+
+
 def run_blocks(
     task: Callable[[int, int, int], None], n_blocks: int, threads: int, grain: int = 1
 ) -> None:
@@ -101,12 +110,7 @@ def run_blocks(
                 return
             task(worker, start, min(start + chunk, n_blocks))
 
-    helpers: list[Future[None]] = []
-    try:
-        pool = _workers(threads - 1)
-        helpers.extend(pool.submit(drain, worker) for worker in range(1, threads))
-    except RuntimeError:  # the interpreter is shutting down: no new threads
-        pass
+    helpers = [submit(threads - 1, drain, worker) for worker in range(1, threads)]
     try:
         drain(0)
     except BaseException:
@@ -114,7 +118,7 @@ def run_blocks(
         raise
     finally:
         # One that has not begun would find nothing left to do.
-        running = [helper for helper in helpers if not helper.cancel()]
+        running = [helper for helper in helpers if helper is not None and not helper.cancel()]
         for helper in running:
             helper.result()
 

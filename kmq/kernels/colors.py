@@ -21,7 +21,13 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.jit import kernel
-from kmq.kernels.simd import LANES, scan_cell, select_within, sq_distances
+from kmq.kernels.simd import (
+    LANES,
+    count_differing,
+    scan_cell,
+    select_within,
+    sq_distances,
+)
 
 CELL = LANES
 GROUP = 8
@@ -93,64 +99,74 @@ class State(NamedTuple):
 
 
 @kernel
-def build_cells(colors, counts, cells, groups):
-    """Fill the cells and groups from colours in Morton order.
+def build_cells(colors, counts, start, stop, cells, groups):
+    """Fill some groups and their cells from colours in Morton order.
 
     colors  (m, d) uint8  distinct colours
     counts  (m,)   int64  their weights
+    start, stop           the groups to fill
     cells   Cells         out
     groups  Groups        out
+    Returns the sum of weight · |colour|² in these groups.
     """
     m, d = colors.shape
     n_cells = cells.radius.shape[0]
-    low = np.empty(d)
-    high = np.empty(d)
-    for c in range(n_cells):
-        cells.moments[c, :] = 0
-        for i in range(CELL):
-            row = c * CELL + i
-            weight = counts[row] if row < m else 0
-            row = min(row, m - 1)
-            cells.weight[c, i] = weight
-            cells.moments[c, d] += weight
-            for f in range(d):
-                value = colors[row, f]
-                cells.tile[c, f, i] = value
-                cells.moments[c, f] += weight * np.int64(value)
-    for level in range(2):
-        span = 1 if level == 0 else GROUP
-        middle = cells.middle if level == 0 else groups.middle
-        radius = cells.radius if level == 0 else groups.radius
-        for ball in range(radius.shape[0]):
-            first, last = ball * span, min((ball + 1) * span, n_cells)
+    box = np.empty((4, d))
+    low, high, group_low, group_high = box[0], box[1], box[2], box[3]
+    sq_total = np.int64(0)
+    for g in range(start, stop):
+        first, last = g * GROUP, min((g + 1) * GROUP, n_cells)
+        group_low[:] = 255.0
+        group_high[:] = 0.0
+        for c in range(first, last):
             low[:] = 255.0
             high[:] = 0.0
-            for c in range(first, last):
+            cells.moments[c, :] = 0
+            for i in range(CELL):
+                row = c * CELL + i
+                weight = counts[row] if row < m else 0
+                row = min(row, m - 1)
+                cells.weight[c, i] = weight
+                cells.moments[c, d] += weight
                 for f in range(d):
-                    for i in range(CELL):
-                        value = np.float64(cells.tile[c, f, i])
-                        low[f] = min(low[f], value)
-                        high[f] = max(high[f], value)
+                    value = np.int64(colors[row, f])
+                    cells.tile[c, f, i] = value
+                    cells.moments[c, f] += weight * value
+                    sq_total += weight * value * value
+                    low[f] = min(low[f], value)
+                    high[f] = max(high[f], value)
             for f in range(d):
-                middle[ball, f] = 0.5 * (low[f] + high[f])
+                cells.middle[c, f] = 0.5 * (low[f] + high[f])
+                group_low[f] = min(group_low[f], low[f])
+                group_high[f] = max(group_high[f], high[f])
+        for f in range(d):
+            groups.middle[g, f] = 0.5 * (group_low[f] + group_high[f])
+        farthest_of_group = 0.0
+        for c in range(first, last):
             farthest = 0.0
-            for c in range(first, last):
-                for i in range(CELL):
-                    sq = 0.0
-                    for f in range(d):
-                        diff = np.float64(cells.tile[c, f, i]) - middle[ball, f]
-                        sq += diff * diff
-                    farthest = max(farthest, sq)
-            radius[ball] = np.sqrt(farthest)
+            for i in range(CELL):
+                sq = 0.0
+                sq_of_group = 0.0
+                for f in range(d):
+                    value = np.float64(cells.tile[c, f, i])
+                    diff = value - cells.middle[c, f]
+                    sq += diff * diff
+                    diff = value - groups.middle[g, f]
+                    sq_of_group += diff * diff
+                farthest = max(farthest, sq)
+                farthest_of_group = max(farthest_of_group, sq_of_group)
+            cells.radius[c] = np.sqrt(farthest)
+        groups.radius[g] = np.sqrt(farthest_of_group)
+    return sq_total
 
 
 @kernel
-def measure_moves(before, centers, moved, rows):
-    """How far the centres have moved; also lay them out for the kernels.
+def measure_moves(centers, placed, moved, rows):
+    """Place the centres anew, and measure how far that moves them.
 
-    before   (k, d)   float64    centres of the last visits
     centers  (k, d)   float64    centres
-    moved    (k,)     float64    out: movement of each centre
+    placed   (k, d)   float64    inout: centres of the last visits, NaN before the first
+    moved    (k,)     float64    out: movement of each centre, 0 in the first place
     rows     (d, >=k) float32    out: centres, one row a channel, then `FAR`
     Returns the largest movement.
     """
@@ -159,10 +175,11 @@ def measure_moves(before, centers, moved, rows):
     for j in range(k):
         sq = 0.0
         for f in range(d):
-            diff = centers[j, f] - before[j, f]
+            diff = centers[j, f] - placed[j, f]
             sq += diff * diff
+            placed[j, f] = centers[j, f]
             rows[f, j] = centers[j, f]
-        moved[j] = np.sqrt(sq)
+        moved[j] = np.sqrt(sq) if sq == sq else 0.0
         largest = max(largest, moved[j])
     for f in range(d):
         rows[f, k:] = FAR
@@ -307,6 +324,7 @@ def visit_cells(cells, centers, start, stop, state, deltas):
     near32 = np.empty((d, room), np.float32)
     sq_dist = np.empty(room, np.float32)
     rivals = np.empty(room, np.int32)
+    names = np.empty(room, np.int32)
     labels = np.empty(CELL, np.int32)
     changed = 0
     for g in range(start, stop):
@@ -314,12 +332,14 @@ def visit_cells(cells, centers, start, stop, state, deltas):
         if clock < state.next[g]:
             continue
         size = np.int64(state.size[g])
-        for f in range(d):
-            for entry in range(size):
-                center = centers[state.lists[g, entry], f]
-                near[f, entry] = center
-                near32[f, entry] = center
-            for entry in range(size, -(-size // LANES) * LANES):
+        for entry in range(size):
+            j = state.lists[g, entry]
+            names[entry] = j
+            for f in range(d):
+                near[f, entry] = centers[j, f]
+                near32[f, entry] = centers[j, f]
+        for entry in range(size, -(-size // LANES) * LANES):
+            for f in range(d):
                 near32[f, entry] = FAR
         reach = _CELL_AHEAD * state.pace[g]
         earliest = np.inf
@@ -332,18 +352,13 @@ def visit_cells(cells, centers, start, stop, state, deltas):
             limit = np.float32((own + reach) * (own + reach))
             n_rivals, excluded = select_within(sq_dist, size, limit, rivals)
             gap = np.sqrt(np.float64(excluded)) - own
-            differing = 0
             if n_rivals == 1:
-                owner = state.lists[g, rivals[0]]
                 for i in range(CELL):
-                    labels[i] = owner
-                    differing += state.labels[c, i] != owner
-                if differing == CELL and (state.owner[c] >= 0 or state.labels[c, 0] < 0):
-                    _own_cell(cells, c, owner, state, deltas)
-                elif differing:
-                    _relabel_cell(cells, c, labels, state, deltas)
+                    labels[i] = names[rivals[0]]
             else:
-                least, second = scan_cell(cells.tile, c, dims, near32, rivals, n_rivals, labels)
+                least, second = scan_cell(
+                    cells.tile, c, dims, near32, rivals, n_rivals, names, labels
+                )
                 apart, farthest = np.float64(least), np.float64(second)
                 # Both squares can be off by this much; nearer ties are decided in float64.
                 blur = _BLUR * (2.0 * np.sqrt(farthest) + _BLUR)
@@ -351,13 +366,17 @@ def visit_cells(cells, centers, start, stop, state, deltas):
                     apart -= 2.0 * blur
                     farthest += blur
                 else:
-                    apart, farthest = scan_cell(cells.tile, c, dims, near, rivals, n_rivals, labels)
+                    apart, farthest = scan_cell(
+                        cells.tile, c, dims, near, rivals, n_rivals, names, labels
+                    )
                 # d2 - d1 = (d2² - d1²) / (d2 + d1), and no sum in the cell exceeds this one.
                 gap = min(gap, apart / (2.0 * np.sqrt(farthest)))
-                for i in range(CELL):
-                    labels[i] = state.lists[g, labels[i]]
-                    differing += state.labels[c, i] != labels[i]
-                if differing:
+            differing = count_differing(state.labels, c, labels)
+            if differing:
+                fresh = state.labels[c, 0] < 0
+                if n_rivals == 1 and (fresh or state.owner[c] >= 0):
+                    _own_cell(cells, c, labels[0], state, deltas)
+                else:
                     _relabel_cell(cells, c, labels, state, deltas)
             changed += differing
             state.alarm[c] = clock + gap - _MARGIN
@@ -370,10 +389,10 @@ def visit_cells(cells, centers, start, stop, state, deltas):
 def moment_inertia(sums, centers, sq_total):
     """Inertia of clusters from their moments, without cancellation.
 
-    Σ w|x - c|² is expanded about whole numbers next to c, in integers; what is left over is of
-    the size of one colour step.
+    Σ w|x - c|² is expanded about whole numbers next to c, in integers that cannot overflow; for
+    centres among the colours what is left over is of the size of one colour step.
 
-    sums      (k, d+1) int64    sums of weight · colour, and of weight, of each cluster
+    sums      (>k, d+1) int64   sums of weight · colour, and of weight, of each cluster
     centers   (k, d)   float64  centres
     sq_total           int64    sum of weight · |colour|² of all colours
     Returns inertia.
@@ -384,7 +403,7 @@ def moment_inertia(sums, centers, sq_total):
     for j in range(k):
         weight = sums[j, d]
         for f in range(d):
-            near = np.int64(np.rint(centers[j, f]))
+            near = np.int64(np.rint(min(max(centers[j, f], 0.0), 255.0)))
             offset = centers[j, f] - near
             shifted = sums[j, f] - weight * near
             whole -= near * (sums[j, f] + shifted)

@@ -112,7 +112,15 @@ class _Loop:
 
 
 def _scan_cell(
-    typingctx: Any, tile: Any, cell: Any, d: Any, near: Any, rivals: Any, n: Any, names: Any
+    typingctx: Any,
+    tile: Any,
+    cell: Any,
+    d: Any,
+    near: Any,
+    rivals: Any,
+    n: Any,
+    names: Any,
+    labels: Any,
 ) -> Any:
     """Nearest of some centres for the sixteen colours of a cell.
 
@@ -122,7 +130,8 @@ def _scan_cell(
     near    (>d, s)    float  channels of the centres, in rows; either width
     rivals  (r,)       int32  which of these centres to compare, ascending
     n       int64             how many rivals there are
-    names   (16,)      int32  out: the nearest, ties to the first
+    names   (s,)       int32  names of the centres
+    labels  (16,)      int32  out: names of the nearest, ties to the first rival
     Returns the least difference between second least and least squared distance in the cell,
     and the largest second least one.
     """
@@ -144,8 +153,7 @@ def _scan_cell(
 
         def compare(i: Any, carried: list[Any]) -> list[Any]:
             least, second, name = carried
-            entry = builder.load(loop.pointer(4, i))
-            place = builder.sext(entry, _SIZE)
+            place = builder.sext(builder.load(loop.pointer(4, i)), _SIZE)
             sq = None
             for f in range(channels):
                 offset = builder.mul(row, ir.Constant(_SIZE, f))
@@ -158,16 +166,33 @@ def _scan_cell(
             return [
                 builder.select(nearer, sq, least),
                 loop.lower(loser, second),
-                builder.select(nearer, loop.splat(entry), name),
+                builder.select(nearer, loop.splat(builder.load(loop.pointer(6, place))), name),
             ]
 
         zeros = ir.Constant(_vector(_INT), [0] * LANES)
         least, second, name = loop.each(args[5], [infinite, infinite, zeros], 1, compare)
-        loop.store(name, loop.pointer(6))
+        loop.store(name, loop.pointer(7))
         gap = loop.extreme(builder.fsub(second, least), "<")
         return context.make_tuple(builder, signature.return_type, (gap, loop.extreme(second, ">")))
 
-    return result(tile, cell, d, near, rivals, n, names), codegen
+    return result(tile, cell, d, near, rivals, n, names, labels), codegen
+
+
+def _count_differing(typingctx: Any, all_labels: Any, cell: Any, labels: Any) -> Any:
+    """In how many places the labels of a cell differ from new ones.
+
+    all_labels  (c, 16) int32  labels of the cells
+    cell        int64          the cell
+    labels      (16,)   int32  its new labels
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        loop = _Loop(context, builder, signature, args)
+        old = loop.load(loop.pointer(0, builder.mul(args[1], ir.Constant(_SIZE, LANES))))
+        differing = builder.icmp_signed("!=", old, loop.load(loop.pointer(2)))
+        return builder.zext(builder.ctpop(builder.bitcast(differing, _MASK)), _SIZE)
+
+    return types.int64(all_labels, cell, labels), codegen
 
 
 def _sq_distances(
@@ -262,5 +287,6 @@ def _select_within(typingctx: Any, values: Any, n: Any, limit: Any, places: Any)
 
 
 scan_cell: Any = intrinsic(_scan_cell)
+count_differing: Any = intrinsic(_count_differing)
 sq_distances: Any = intrinsic(_sq_distances)
 select_within: Any = intrinsic(_select_within)

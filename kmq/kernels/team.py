@@ -1,0 +1,73 @@
+"""Sharing out work between threads that stay inside compiled code.
+
+Waking a thread takes longer than a whole iteration on a photo. A helper therefore enters
+`serve` once and waits there, spinning, for the next iteration; it leaves when none has come for
+a while. Chunks of work are numbered for the life of a team: the leader publishes up to which
+number there is work, everyone claims the next number, and whoever works one off counts it done.
+A helper that comes late, or never, costs nothing but its help.
+"""
+
+from typing import Any
+
+from numba.core import types
+from numba.extending import intrinsic
+
+# Places of the counters in a team's board, a cache line apart.
+LIMIT, NEXT, DONE, LEAVE = 0, 8, 16, 24
+BOARD = 32
+
+
+def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """Pointer to the counter that the first two arguments name."""
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    return builder.gep(array.data, [args[1]])
+
+
+def _read(typingctx: Any, board: Any, counter: Any) -> Any:
+    """Read a counter, and with it all that was written before it was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _place(context, builder, signature, args)
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(board, types.int64), codegen
+
+
+def _publish(typingctx: Any, board: Any, counter: Any, value: Any) -> Any:
+    """Write a counter, after all that was written before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _place(context, builder, signature, args)
+        builder.store_atomic(args[2], pointer, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(board, types.int64, types.int64), codegen
+
+
+def _claim(typingctx: Any, board: Any, counter: Any, expected: Any) -> Any:
+    """Raise a counter by one if it still has the value expected; whether it had."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _place(context, builder, signature, args)
+        raised = builder.add(args[2], args[2].type(1))
+        pair = builder.cmpxchg(pointer, args[2], raised, "acq_rel", "acquire")
+        return builder.zext(builder.extract_value(pair, 1), context.get_value_type(types.boolean))
+
+    return types.boolean(board, types.int64, types.int64), codegen
+
+
+def _add_one(typingctx: Any, board: Any, counter: Any) -> Any:
+    """Raise a counter by one, after all that was written before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _place(context, builder, signature, args)
+        builder.atomic_rmw("add", pointer, args[1].type(1), "release")
+        return context.get_dummy_value()
+
+    return types.void(board, types.int64), codegen
+
+
+read: Any = intrinsic(_read)
+publish: Any = intrinsic(_publish)
+claim: Any = intrinsic(_claim)
+add_one: Any = intrinsic(_add_one)
