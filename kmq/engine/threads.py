@@ -9,17 +9,23 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
+from threading import Lock
 from typing import Any
 
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+_blas_lock = Lock()
+_blas_users = 0
+_blas_limit: Any = None
 
 
 def _forget_pool() -> None:
     """Let a forked child make threads of its own; its parent's did not come along."""
-    global _pool, _pool_size
+    global _pool, _pool_size, _blas_lock, _blas_users
     _pool, _pool_size = None, 0
+    _blas_lock, _blas_users = Lock(), 0
 
 
 if hasattr(os, "register_at_fork"):
@@ -123,10 +129,27 @@ def run_blocks(
             helper.result()
 
 
+@cache
+def _blas() -> Any:
+    """The BLAS libraries of this process, found once: looking takes milliseconds."""
+    import scipy.linalg  # noqa: F401  # brings the one that kernels call
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
 @contextmanager
 def single_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread a call while our own threads call it, then restore it."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
+    """Keep BLAS to one thread a call while our own threads call it; the last fit restores it."""
+    global _blas_users, _blas_limit
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_limit = _blas().limit(limits=1)
+        _blas_users += 1
+    try:
         yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limit.restore_original_limits()
