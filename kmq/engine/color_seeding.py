@@ -4,9 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.color_step import ColorCells
-from kmq.engine.threads import run_blocks
+from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import color_seeding as kernels
 from kmq.kernels.colors import CELL, GROUP
+
+# From this many pixels on, summing them is worth waking a thread for.
+_THREADED_PIXELS = 200_000
 
 
 class ColorPotential:
@@ -38,7 +41,7 @@ class ColorPotential:
             np.zeros((n_cells, CELL), np.int32),
             np.zeros(n_groups, np.bool_),
         )
-        self._runs = None if cells.colors.index is None else _choose_runs(cells, threads, rounds)
+        self._runs = None if cells.colors.index is None else _choose_runs(cells, rounds)
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
@@ -83,7 +86,7 @@ class ColorPotential:
         shared = self._shared
         colors = shared.colors
         sq_dist = self._closest.sq_dist.reshape(-1)
-        if self._runs is None:
+        if self._runs is None or colors.index is None:
             totals, rows, n = self._closest.potential, GROUP * CELL, len(colors.colors)
         else:
             totals, rows, n = self._runs.totals, 1 << self._runs.shift, len(colors.index)
@@ -106,10 +109,11 @@ class ColorPotential:
 class _SummedRuns:
     """Sums over runs of pixels, made anew after each centre: for few centres."""
 
-    def __init__(self, cells: ColorCells, threads: int) -> None:
+    def __init__(self, cells: ColorCells) -> None:
+        assert cells.colors.index is not None
         n = len(cells.colors.index)
         self._cells = cells
-        self._threads = threads
+        self._threads = n_threads() if n >= _THREADED_PIXELS else 1
         self.shift = max(8, n.bit_length() // 2)
         self.totals = np.zeros(-(-n // (1 << self.shift)), np.int64)
 
@@ -134,9 +138,10 @@ class _SummedRuns:
 class _LoweredRuns:
     """Sums over runs of pixels, lowered where a colour came nearer: for many centres."""
 
-    def __init__(self, cells: ColorCells, threads: int) -> None:
-        summed = _SummedRuns(cells, threads)
+    def __init__(self, cells: ColorCells) -> None:
+        summed = _SummedRuns(cells)
         index = cells.colors.index
+        assert index is not None
         self._weight = cells.row_weight
         self.shift, self.totals = summed.shift, summed.totals
         self._first: _SummedRuns | None = summed
@@ -157,10 +162,10 @@ class _LoweredRuns:
         )
 
 
-def _choose_runs(cells: ColorCells, threads: int, rounds: int) -> _SummedRuns | _LoweredRuns:
+def _choose_runs(cells: ColorCells, rounds: int) -> _SummedRuns | _LoweredRuns:
     """Return the way to keep the sums that is faster for a number of centres.
 
-    Listing the pixels of each colour and following every change costs about as much as 24 sums
+    Listing the pixels of each colour and following every change costs about as much as 12 sums
     over all pixels.
     """
-    return _LoweredRuns(cells, threads) if rounds > 24 else _SummedRuns(cells, threads)
+    return _LoweredRuns(cells) if rounds > 12 else _SummedRuns(cells)

@@ -266,8 +266,10 @@ class ColorStep:
 
     def sq_distances(self) -> NDArray[np.float64]:
         """See `Step`."""
-        differences = self._shared.floats - self._orders.centers[self.color_labels]
-        sq = np.square(differences).sum(axis=1)
+        mean = self.mean()
+        shifted = self._shared.floats - mean
+        shifted -= (self._orders.centers - mean)[self.color_labels]
+        sq = np.square(shifted, out=shifted).sum(axis=1)
         index = self._shared.colors.index
         return sq if index is None else sq[index]
 

@@ -148,10 +148,10 @@ def build_cells(colors, counts, start, stop, cells, groups):
                 sq = 0.0
                 sq_of_group = 0.0
                 for f in range(d):
-                    value = np.float64(cells.tile[c, f, i])
-                    diff = value - cells.middle[c, f]
+                    place = np.float64(cells.tile[c, f, i])
+                    diff = place - cells.middle[c, f]
                     sq += diff * diff
-                    diff = value - groups.middle[g, f]
+                    diff = place - groups.middle[g, f]
                     sq_of_group += diff * diff
                 farthest = max(farthest, sq)
                 farthest_of_group = max(farthest_of_group, sq_of_group)
