@@ -63,33 +63,34 @@ def quarter_distances(points, centers, quarters):
 
 
 @kernel
-def _lower_tile(field, points, quarters, first, size, tile, near):
+def _lower_tile(X, mean, sq_closest, owner, nearer, points, quarters, first, size, tile, near):
     """Squared distances of a tile's samples to their closest centres, were a candidate one.
 
     Returns whether any may be lower than before.
     """
     t_n, d = points.shape
-    dtype = field.X.dtype.type
-    closest = field.sq_closest[first : first + size]
-    owner = field.owner[first : first + size]
+    dtype = X.dtype.type
     for t in range(t_n):
         for i in range(size):
-            near[t, i] = closest[i]
-    nearer = field.nearer[first : first + size]
-    nearer[:] = 0
+            near[t, i] = sq_closest[first + i]
     hits = 0
     for i in range(size):
-        quarter = quarters[owner[i]]
+        closest = sq_closest[first + i]
+        j = owner[first + i]
+        nearer[first + i] = 0
         for t0 in range(0, t_n, 4):
-            nearest = min(min(quarter[t0], quarter[t0 + 1]), min(quarter[t0 + 2], quarter[t0 + 3]))
-            if nearest >= closest[i]:
+            nearest = min(
+                min(quarters[j, t0], quarters[j, t0 + 1]),
+                min(quarters[j, t0 + 2], quarters[j, t0 + 3]),
+            )
+            if nearest >= closest:
                 continue
             hits += 1
             if d <= _MOST_TILE_FEATURES and hits > _FEW_HITS:
                 break
-            s0, s1, s2, s3 = sq_distances_4(field.X, first + i, field.mean, points, t0)
+            s0, s1, s2, s3 = sq_distances_4(X, first + i, mean, points, t0)
             for f in range(d // LANES * LANES, d):
-                x = np.float64(field.X[first + i, f] - field.mean[f])
+                x = np.float64(X[first + i, f] - mean[f])
                 s0 += (x - points[t0, f]) ** 2
                 s1 += (x - points[t0 + 1, f]) ** 2
                 s2 += (x - points[t0 + 2, f]) ** 2
@@ -104,9 +105,8 @@ def _lower_tile(field, points, quarters, first, size, tile, near):
         return False
     if d <= _MOST_TILE_FEATURES and hits > _FEW_HITS:
         for i in range(size):
-            row = field.X[first + i]
             for f in range(d):
-                tile[f, i] = np.float64(row[f] - field.mean[f])
+                tile[f, i] = np.float64(X[first + i, f] - mean[f])
         acc = tile[d]
         for t in range(t_n):
             sq_columns(tile, d, points, t, acc)
@@ -115,8 +115,9 @@ def _lower_tile(field, points, quarters, first, size, tile, near):
     for t in range(t_n):
         bit = np.uint16(1 << (t & 15))
         for i in range(size):
-            nearer[i] |= bit if near[t, i] < closest[i] else np.uint16(0)
-            near[t, i] = min(near[t, i], closest[i])
+            closest = sq_closest[first + i]
+            nearer[first + i] |= bit if near[t, i] < closest else np.uint16(0)
+            near[t, i] = min(near[t, i], closest)
     return True
 
 
@@ -131,23 +132,26 @@ def candidate_gains(field, points, quarters, rows, start, stop, gains):
     start, stop               the blocks to look at
     gains     (b, t) float64  out: sums of weight · lowering in each block
     """
-    n, d = field.X.shape
+    # Reading a field of a tuple counts a reference, which threads would fight over per tile.
+    X, mean, sq_closest = field.X, field.mean, field.sq_closest
+    weight, owner, nearer = field.weight, field.owner, field.nearer
+    n, d = X.shape
     t_n = points.shape[0]
     tile = np.empty((d + 1, TILE))
-    near = np.empty((t_n, TILE), field.X.dtype)
+    near = np.empty((t_n, TILE), X.dtype)
     lanes = np.empty((t_n, TILE))
     for block in range(start, stop):
         lanes[:] = 0.0
         for first in range(block * rows, min((block + 1) * rows, n), TILE):
             size = min(TILE, n - first)
-            if not _lower_tile(field, points, quarters, first, size, tile, near):
+            if not _lower_tile(
+                X, mean, sq_closest, owner, nearer, points, quarters, first, size, tile, near
+            ):
                 continue
-            closest = field.sq_closest[first : first + size]
-            weight = field.weight[first : first + size]
             for t in range(t_n):
                 for i in range(size):
-                    lowering = np.float64(closest[i]) - np.float64(near[t, i])
-                    lanes[t, i] += weight[i] * lowering
+                    lowering = np.float64(sq_closest[first + i]) - np.float64(near[t, i])
+                    lanes[t, i] += weight[first + i] * lowering
         for t in range(t_n):
             total = 0.0
             for i in range(TILE):
@@ -165,16 +169,18 @@ def candidate_distances(field, points, quarters, start, stop, sq_dist):
     start, stop               the samples to look at
     sq_dist   (s, n) float    out: squared distances, for the first s ≤ t candidates
     """
+    # Reading a field of a tuple counts a reference, which threads would fight over per tile.
+    X, mean, sq_closest = field.X, field.mean, field.sq_closest
+    owner, nearer = field.owner, field.nearer
     t_n, d = points.shape
     tile = np.empty((d + 1, TILE))
-    near = np.empty((t_n, TILE), field.X.dtype)
+    near = np.empty((t_n, TILE), X.dtype)
     for first in range(start, stop, TILE):
         size = min(TILE, stop - first)
-        _lower_tile(field, points, quarters, first, size, tile, near)
+        _lower_tile(X, mean, sq_closest, owner, nearer, points, quarters, first, size, tile, near)
         for t in range(sq_dist.shape[0]):
-            out = sq_dist[t, first : first + size]
             for i in range(size):
-                out[i] = near[t, i]
+                sq_dist[t, first + i] = near[t, i]
 
 
 @kernel
@@ -188,14 +194,16 @@ def lower_closest(field, point, bit, number, start, stop, stale):
     start, stop                 the samples to look at
     stale       (b,)   uint8    out: 1 for each stretch of samples with a change
     """
-    rows = -(-field.X.shape[0] // stale.shape[0])
+    X, mean, sq_closest = field.X, field.mean, field.sq_closest
+    owner, nearer = field.owner, field.nearer
+    rows = -(-X.shape[0] // stale.shape[0])
     for i in range(start, stop):
-        if field.nearer[i] & np.uint16(bit) == 0:
+        if nearer[i] & np.uint16(bit) == 0:
             continue
-        sq = field.X.dtype.type(_sq_distance(field.X, i, field.mean, point, 0))
-        if sq < field.sq_closest[i]:
-            field.sq_closest[i] = sq
-            field.owner[i] = number
+        sq = X.dtype.type(_sq_distance(X, i, mean, point, 0))
+        if sq < sq_closest[i]:
+            sq_closest[i] = sq
+            owner[i] = number
             stale[i // rows] = 1
 
 
@@ -208,10 +216,11 @@ def take_closest(field, sq_dist, number, start, stop):
     number                  its number
     start, stop             the samples to look at
     """
+    sq_closest, owner = field.sq_closest, field.owner
     for i in range(start, stop):
-        if sq_dist[i] < field.sq_closest[i]:
-            field.sq_closest[i] = sq_dist[i]
-            field.owner[i] = number
+        if sq_dist[i] < sq_closest[i]:
+            sq_closest[i] = sq_dist[i]
+            owner[i] = number
 
 
 @kernel
