@@ -227,7 +227,7 @@ def test_plus_plus_equals_the_plain_sums(
         X, weight = colors.colors.astype(object), colors.counts.astype(object)
     k = min(k, len(X))
     rng, twin = np.random.RandomState(seed), np.random.RandomState(seed)
-    picked = seeding.pick(ColorPotential(cells, 1, rounds), 0, k, 3, rng)
+    picked = seeding.pick(ColorPotential(cells, rounds), 0, k, 3, rng)
 
     def sq_distances(row: int) -> np.ndarray:
         return ((X - X[row]) ** 2).sum(axis=1)

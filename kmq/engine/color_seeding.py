@@ -22,17 +22,13 @@ class ColorPotential:
     ----------
     cells : ColorCells
         The colours.
-    threads : int
-        The most threads to use.
     rounds : int
         How many centres will be picked, about.
     """
 
-    def __init__(self, cells: ColorCells, threads: int, rounds: int) -> None:
+    def __init__(self, cells: ColorCells, rounds: int) -> None:
         self._shared = cells
-        self._threads = threads
         n_cells, n_groups = len(cells.cells.radius), len(cells.groups.radius)
-        self._n_groups = n_groups
         self._closest = kernels.Closest(
             np.full((n_cells, CELL), kernels.UNSEEN, np.int32),
             np.full(n_cells, np.inf),
@@ -51,33 +47,20 @@ class ColorPotential:
         """See `Potential`."""
         shared = self._shared
         rows = shared.color_rows(candidates)
-        gained = np.zeros((self._threads, len(rows)), np.int64)
-
-        def task(worker: int, start: int, stop: int) -> None:
-            kernels.gains(
-                shared.cells,
-                shared.groups,
-                self._closest,
-                shared.colors.colors[rows],
-                start,
-                stop,
-                gained[worker],
-            )
-
-        run_blocks(task, self._n_groups, self._threads)
-        best = int(np.argmax(gained.sum(axis=0)))
+        # A round is over before another thread is awake: 256 rounds on 306,393 colours took
+        # 39 ms on one thread and 62 on two.
+        gained = np.zeros(len(rows), np.int64)
+        kernels.gains(
+            shared.cells, shared.groups, self._closest, shared.colors.colors[rows], gained
+        )
+        best = int(np.argmax(gained))
         self._add(int(rows[best]))
         return candidates[best]
 
     def _add(self, row: int) -> None:
         """Let a colour join the centres."""
         shared = self._shared
-        center = shared.colors.colors[row]
-
-        def task(worker: int, start: int, stop: int) -> None:
-            kernels.add_center(shared.cells, shared.groups, center, start, stop, self._closest)
-
-        run_blocks(task, self._n_groups, self._threads)
+        kernels.add_center(shared.cells, shared.groups, shared.colors.colors[row], self._closest)
         if self._runs is not None:
             self._runs.follow(self._closest)
 

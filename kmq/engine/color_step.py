@@ -125,7 +125,7 @@ class ColorStep:
 
     Sums are exact, so the centres are the same bits for any order of the pixels and any number
     of threads. Memory beside the cells: 7 bytes a distinct colour, and 4 · k bytes for each
-    128 of them.
+    256 of them.
 
     Parameters
     ----------
@@ -152,7 +152,6 @@ class ColorStep:
             np.full(n_cells, -np.inf),
             np.empty((n_groups, k), np.int32),
             np.zeros(n_groups, np.int32),
-            np.zeros(n_groups),
             np.zeros(n_groups),
             np.full(n_groups, -np.inf),
             np.full(n_groups, -np.inf),

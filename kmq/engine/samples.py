@@ -15,13 +15,10 @@ from kmq.engine.color_seeding import ColorPotential
 from kmq.engine.color_step import MOST_WEIGHT, ColorCells, ColorStep
 from kmq.engine.colors import ColorSet, distinct_colors
 from kmq.engine.steps import Step, choose_step
-from kmq.engine.threads import n_threads
 
 MOST_CHANNELS = 4
 # Below, float samples are quicker, and k-means++ can follow scikit-learn's rounding.
 LEAST_PIXELS = 8193
-# A round of k-means++ on fewer colours is over before another thread is awake.
-_THREADED_COLORS = 150_000
 
 
 class Samples(Protocol):
@@ -172,8 +169,7 @@ class ColorSamples:
             first = seeding.uniform_row(len(self), rng)
         else:
             first = rng.choice(len(self), p=self._weight / self._weight.sum())
-        threads = n_threads() if len(self.cells.colors.colors) >= _THREADED_COLORS else 1
-        potential = ColorPotential(self.cells, threads, k)
+        potential = ColorPotential(self.cells, k)
         picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
         return self._pixels[picked].astype(np.float64)
 

@@ -40,15 +40,14 @@ class Closest(NamedTuple):
 
 
 @kernel
-def gains(cells, groups, closest, candidates, start, stop, gained):
+def gains(cells, groups, closest, candidates, gained):
     """Add up by how much each candidate would lower the potential.
 
     cells       Cells
     groups      Groups
     closest     Closest
     candidates  (t, d) uint8  candidate centres
-    start, stop               the groups to look at
-    gained      (t,)   int64  inout: what each candidate takes off the potential
+    gained      (t,)   int64  out: what each candidate takes off the potential
     """
     d = len(cells.dims)
     n_cells = cells.radius.shape[0]
@@ -57,7 +56,7 @@ def gains(cells, groups, closest, candidates, start, stop, gained):
         for f in range(d):
             center[f] = candidates[t, f]
         total = np.int64(0)
-        for g in range(start, stop):
+        for g in range(groups.radius.shape[0]):
             sq = 0.0
             for f in range(d):
                 diff = np.float64(groups.middle[g, f]) - center[f]
@@ -78,23 +77,22 @@ def gains(cells, groups, closest, candidates, start, stop, gained):
                         sq_new += delta * delta
                     lowered = max(np.int32(0), closest.sq_dist[c, i] - sq_new)
                     total += cells.weight[c, i] * np.int64(lowered)
-        gained[t] += total
+        gained[t] = total
 
 
 @kernel
-def add_center(cells, groups, center, start, stop, closest):
+def add_center(cells, groups, center, closest):
     """Let a centre join, and lower what it is closer to.
 
     cells    Cells
     groups   Groups
     center   (d,) uint8  the new centre
-    start, stop          the groups to look at
     closest  Closest     inout
     """
     d = len(cells.dims)
     n_cells = cells.radius.shape[0]
     x = center.astype(np.int32)
-    for g in range(start, stop):
+    for g in range(groups.radius.shape[0]):
         sq = 0.0
         for f in range(d):
             diff = np.float64(groups.middle[g, f]) - x[f]

@@ -9,7 +9,7 @@ from kmq.kernels.jit import kernel
 from kmq.kernels.team import DONE, LEAVE, LIMIT, NEXT, add_one, claim, publish, read
 
 # Groups a chunk: some microseconds of work where all cells are visited.
-CHUNK = 24
+CHUNK = 12
 # Looks at the board without work before a helper leaves; together some hundred microseconds.
 _PATIENCE = 200_000
 
