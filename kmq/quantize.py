@@ -108,7 +108,8 @@ class _Problem:
         """The colours as the engine wants them, made once."""
         from kmq.engine.palette_fit import PaletteSamples
 
-        return PaletteSamples(self._features(self.colors), self.counts)
+        rgb = np.ascontiguousarray(self.colors[:, :3])
+        return PaletteSamples(rgb, self._features(self.colors), self.counts)
 
     def _features(self, colors: NDArray[np.uint8]) -> NDArray:
         """What distances are measured between: bytes where possible."""
@@ -229,7 +230,7 @@ def quantize_image(
     init: Any = "auto",
     n_init: int | str = "auto",
     max_iter: int = 300,
-    tol: float = 1e-4,
+    tol: float = 1e-5,
     space: Space = "rgb",
     dither: "Dither" = "none",
     strength: float = 1.0,
@@ -344,7 +345,7 @@ def fit_palette(
     init: Any = "auto",
     n_init: int | str = "auto",
     max_iter: int = 300,
-    tol: float = 1e-4,
+    tol: float = 1e-5,
     space: Space = "rgb",
     pinned: ArrayLike | Iterable[str] | None = None,
 ) -> Palette:

@@ -94,8 +94,11 @@ def test_quantized_image_is_the_k_means_of_all_pixels(gradient):
     assert np.array_equal(picture.rgb_vector, rounded)
 
 
-def test_quantized_image_follows_its_seed(gradient):
-    first, again, other = (image.quantize_image(gradient, 9, seed).palette for seed in (1, 1, 2))
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+def test_quantized_image_follows_its_seed(gradient, init):
+    first, again, other = (
+        image.quantize_image(gradient, 9, seed, init=init).palette for seed in (1, 1, 2)
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 

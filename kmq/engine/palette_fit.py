@@ -56,6 +56,7 @@ class PinnedStep:
         self.relabel = step.relabel
         self.assigned_inertia = step.assigned_inertia
         self.inertia = step.inertia
+        self.n_filled = step.n_filled
         self.sq_distances = step.sq_distances
         self.sample = step.sample
 
@@ -98,12 +99,16 @@ def merge_colors(sets: list[ColorSet]) -> ColorSet:
     """
     colors = np.concatenate([part.colors for part in sets])
     counts = np.concatenate([part.counts for part in sets])
-    spread = _morton_bits(3)
-    codes = spread[0][colors[:, 0]] | spread[1][colors[:, 1]] | spread[2][colors[:, 2]]
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(morton_codes(colors), return_index=True, return_inverse=True)
     merged = np.zeros(len(first), np.int64)
     np.add.at(merged, inverse, counts)
     return ColorSet(colors[first], merged, None)
+
+
+def morton_codes(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """(n,) Morton codes of colours of three channels."""
+    red, green, blue = _morton_bits(3)
+    return red[rgb[:, 0]] | green[rgb[:, 1]] | blue[rgb[:, 2]]
 
 
 class PaletteSamples:
@@ -111,13 +116,17 @@ class PaletteSamples:
 
     Parameters
     ----------
+    rgb : (m, 3) uint8 array
+        Distinct colours in sRGB, in Morton order.
     colors : (m, d) uint8 or float64 array
-        Distinct colours: bytes in Morton order, or coordinates in another space.
+        What distances are measured between: the same, or coordinates in another space.
     counts : (m,) int64 array
         Pixels of each.
     """
 
-    def __init__(self, colors: NDArray, counts: NDArray[np.int64]) -> None:
+    def __init__(self, rgb: NDArray[np.uint8], colors: NDArray, counts: NDArray[np.int64]) -> None:
+        self._rgb = rgb
+        self._colors = colors
         self._counts = counts
         self._cells: ColorCells | None = None
         if colors.dtype == np.uint8:
@@ -135,7 +144,26 @@ class PaletteSamples:
             return ColorStep(self._cells, k)
         return FloatSamples(self.floats, self.weight).step(k)
 
-    def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray[np.float64]:
+    def mean_variance(self) -> float:
+        """Mean variance of the channels, whatever the colours weigh."""
+        if self._cells is not None:
+            return self._cells.mean_variance()
+        return float(FloatSamples(self.floats).mean_variance())
+
+    def start(self, k: int, init: str, rng: np.random.RandomState) -> NDArray[np.float64]:
+        """(k, d) centres to start from."""
+        if init == "random":
+            share = self.weight / self.weight.sum()
+            return self.floats[rng.choice(len(self.floats), k, replace=False, p=share)]
+        if init == "auto" and self.floats.shape[1] == 3:
+            from kmq.engine.palette_start import good_start
+
+            centers = good_start(morton_codes(self._rgb), self._colors, self._counts, k)
+            if centers is not None:
+                return centers
+        return self._plus_plus(k, rng)
+
+    def _plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray[np.float64]:
         """(k, d) colours picked by k-means++."""
         from kmq.engine import seeding
 
@@ -144,7 +172,7 @@ class PaletteSamples:
         from kmq.engine.color_seeding import ColorPotential
 
         first = int(rng.choice(len(self.floats), p=self.weight / self.weight.sum()))
-        potential = ColorPotential(self._cells, n_threads(), k)
+        potential = ColorPotential(self._cells, k)
         picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
         return self.floats[picked]
 
@@ -158,7 +186,7 @@ def fit_palette(
     max_iter: int,
     tol: float,
     rng: np.random.RandomState,
-    pinned: NDArray[np.float64] | None = None,
+    pinned: NDArray[np.float64],
 ) -> PaletteFit:
     """Fit `k` centres, the last of them pinned where some are.
 
@@ -178,30 +206,27 @@ def fit_palette(
         As for `kmq.KMeans`.
     rng : numpy.random.RandomState
         Source of randomness.
-    pinned : (p, d) array, optional
-        Centres that stay.
+    pinned : (p, d) array
+        Centres that stay, `k` of them at most.
 
     Returns
     -------
     PaletteFit
     """
     step: Step = samples.step(k)
-    if pinned is not None and len(pinned):
+    free = k - len(pinned)
+    if free < k:
         step = PinnedStep(step, pinned)
-    scaled = FloatSamples(samples.floats).mean_variance() * tol
+    scaled = samples.mean_variance() * tol
     best: Fit | None = None
     for _ in range(n_init):
+        centers = np.empty((k, samples.floats.shape[1]))
         if not isinstance(init, str):
-            centers = init
-        elif init == "random":
-            rows = rng.choice(len(samples.floats), k, False, samples.weight / samples.weight.sum())
-            centers = samples.floats[rows]
-        else:
-            centers = samples.plus_plus(k, rng)
-        centers = np.array(centers, np.float64)
-        if pinned is not None and len(pinned):
-            centers[-len(pinned) :] = pinned
-        fit = lloyd(step, centers, max_iter=max_iter, tol=float(scaled))
+            centers[:] = init
+        elif free:
+            centers[:free] = samples.start(free, init, rng)
+        centers[free:] = pinned
+        fit = lloyd(step, centers, max_iter=max_iter, tol=scaled)
         if best is None or fit.inertia < best.inertia:
             best = fit
     assert best is not None
