@@ -19,6 +19,9 @@ _MOST_GROUPS = 10
 _PANEL = 96
 # Iterations after which sums that samples were moved between are made afresh.
 _FRESH = 16
+# They are made afresh too where less is left of the inertia: what a far sample leaves behind in
+# sums and inertia when it moves is a rounding error of its own size.
+_LEAST_LEFT = 1e-3
 
 
 class BoundStep(SampleStep):
@@ -77,8 +80,12 @@ class BoundStep(SampleStep):
             empty = self._counts[:, 1] == 0
             self._counts[empty] = 0.0
             self.sums[empty] = 0.0
+            self._peak = max(self._peak, self._growth)
         self._age += 1
         self.counts = self._counts[:, 0]
+        if self.assigned_inertia() < _LEAST_LEFT * self._peak:
+            self._sum_afresh()
+            self.counts = self._counts[:, 0]
         return len(moved) > 0
 
     def relabel(self, centers: NDArray) -> None:
@@ -176,6 +183,7 @@ class BoundStep(SampleStep):
         run_blocks(task, n_blocks, self._threads)
         self.sums, self._counts = sums.sum(axis=0), counts.sum(axis=0)
         self._growth = float(totals.sum())
+        self._peak = self._growth
         self._reference = wide
 
     def _settle(self, centers: NDArray, ties: TieRule) -> None:

@@ -1,0 +1,221 @@
+"""Every step gives the labels of the definition, and whole fits do not show which one ran."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from kmq.engine import steps, threads
+from kmq.engine.bound_step import BoundStep
+from kmq.engine.cell_step import CellStep
+from kmq.engine.dense import DenseStep
+from kmq.engine.lloyd import lloyd
+from kmq.engine.steps import choose_step
+
+FAST = [CellStep, BoundStep]
+ALL = [DenseStep, *FAST]
+KINDS = ["noise", "blobs", "grid", "offset", "large", "small", "outlier"]
+
+
+def read_only(array):
+    array = np.ascontiguousarray(array).view()
+    array.flags.writeable = False
+    return array
+
+
+def samples(kind, n, d, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.random((n, d))
+    if kind == "blobs":
+        X = rng.uniform(-10, 10, (9, d))[rng.integers(9, size=n)] + rng.standard_normal((n, d))
+    elif kind == "grid":
+        X = rng.integers(0, 4, (n, d)).astype(float)
+    elif kind == "offset":
+        X = X + 1e6
+    elif kind == "large":
+        X = X * 1e15
+    elif kind == "small":
+        X = X * 1e-15
+    elif kind == "outlier":
+        X[n // 2] = 1e17
+    return X.astype(dtype)
+
+
+def start(X, k, seed=0):
+    return X[np.random.default_rng(seed).choice(len(X), k, replace=False)].copy()
+
+
+def nearest(X, centers):
+    """Label of each sample by the definition: features in order, in the dtype of X."""
+    labels = np.empty(len(X), np.int32)
+    for i, x in enumerate(X):
+        sq = np.zeros(len(centers), X.dtype)
+        for f in range(X.shape[1]):
+            sq += (x[f] - centers[:, f]) ** 2
+        labels[i] = np.argmin(sq)
+    return labels
+
+
+def check_one_assignment(make, X, weight, centers):
+    step = make(read_only(X), read_only(weight), len(centers))
+    assert step.assign(centers)
+    labels = nearest(X, centers)
+    np.testing.assert_array_equal(step.labels, labels)
+    sums = np.zeros(centers.shape)
+    counts = np.zeros(len(centers))
+    np.add.at(sums, labels, weight[:, np.newaxis] * X.astype(float))
+    np.add.at(counts, labels, weight)
+    np.testing.assert_allclose(step.counts, counts, rtol=1e-12)
+    np.testing.assert_allclose(step.sums, sums, rtol=1e-10, atol=1e-9 * np.abs(sums).max())
+    sq = ((X.astype(float) - centers[labels]) ** 2).sum(axis=1)
+    np.testing.assert_allclose(step.sq_distances(), sq, rtol=1e-5)
+    assert step.assigned_inertia() == pytest.approx(weight @ sq, rel=1e-5)
+    assert not step.assign(centers)
+
+
+@pytest.mark.parametrize("make", ALL)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_one_assignment_follows_the_definition(make, data):
+    n, d = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 20))
+    k = data.draw(st.integers(1, min(n, 30)))
+    # Few values, so that true ties and duplicates abound.
+    X = data.draw(hnp.arrays(np.float64, (n, d), elements=st.integers(-3, 3).map(float)))
+    weight = data.draw(hnp.arrays(np.float64, n, elements=st.integers(0, 3).map(float)))
+    centers = data.draw(hnp.arrays(np.float64, (k, d), elements=st.integers(-6, 6).map(float))) / 2
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    check_one_assignment(make, X.astype(dtype), weight, centers.astype(dtype))
+
+
+@pytest.mark.parametrize("make", FAST)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("d", [2, 3, 17, 48])
+def test_near_ties_fall_as_by_explicit_differences(make, d, dtype, offset, rng):
+    """Samples within some rounding errors of the plane halfway between two centres."""
+    centers = rng.standard_normal((6, d)).astype(dtype) + dtype(offset)
+    pairs = rng.integers(6, size=(3000, 2))
+    middle = (centers[pairs[:, 0]].astype(float) + centers[pairs[:, 1]]) / 2
+    steps_off = rng.integers(-3, 4, middle.shape) * np.spacing(np.abs(middle).astype(dtype))
+    X = (middle + steps_off).astype(dtype)
+    step = make(read_only(X), np.ones(len(X)), 6)
+    step.assign(centers)
+    np.testing.assert_array_equal(step.labels, nearest(X, centers))
+
+
+@pytest.mark.parametrize("make", FAST)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("n", "d", "k"), [(65, 1, 5), (4000, 2, 40), (3000, 4, 130), (3000, 19, 25)]
+)
+def test_whole_fits_are_those_of_brute_force(make, n, d, k, kind, dtype, rng):
+    X = samples(kind, n, d, dtype)
+    weight = read_only(rng.integers(1, 4, n).astype(float))
+    centers = start(X, k)
+    tol = 1e-6 * float(X.var(axis=0, dtype=np.float64).mean())
+    plain, fast = (
+        lloyd(step(read_only(X), weight, k), centers.copy(), max_iter=60, tol=tol)
+        for step in (DenseStep, make)
+    )
+    np.testing.assert_array_equal(plain.labels, fast.labels)
+    assert plain.n_iter == fast.n_iter
+    assert plain.inertia == pytest.approx(fast.inertia, rel=1e-12)
+    first = plain.inertia_history[0]
+    np.testing.assert_allclose(
+        plain.inertia_history, fast.inertia_history, rtol=1e-4, atol=1e-14 * first
+    )
+
+
+@pytest.mark.parametrize("make", FAST)
+def test_clusters_that_run_empty_are_given_the_same_samples(make, rng):
+    X = samples("blobs", 3000, 3)
+    centers = np.concatenate([start(X, 8), np.full((1, 3), 1e3), np.full((1, 3), 1e4)])
+    weight = np.full(len(X), 0.1)
+    plain, fast = (
+        lloyd(step(read_only(X), read_only(weight), 10), centers.copy(), max_iter=50, tol=0.0)
+        for step in (DenseStep, make)
+    )
+    np.testing.assert_array_equal(plain.labels, fast.labels)
+    assert len(np.unique(fast.labels)) == 10
+
+
+@pytest.mark.parametrize("make", FAST)
+def test_sums_do_not_drift(make):
+    X = samples("offset", 6000, 6) if make is BoundStep else samples("offset", 6000, 2)
+    step = make(read_only(X), np.ones(len(X)), 50)
+    centers = start(X, 50)
+    for _ in range(40):
+        step.assign(centers)
+        centers = step.sums / step.counts[:, np.newaxis]
+    fresh = make(read_only(X), np.ones(len(X)), 50)
+    step.assign(centers)
+    fresh.assign(centers)
+    np.testing.assert_array_equal(step.labels, fresh.labels)
+    np.testing.assert_allclose(step.sums, fresh.sums, rtol=1e-14)
+    assert step.assigned_inertia() == pytest.approx(fresh.assigned_inertia(), rel=1e-7)
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("d", [2, 20])
+def test_any_number_of_threads_gives_the_same_bits(make, d, monkeypatch):
+    X = read_only(samples("blobs", 60_000, d))
+    fits = []
+    for count in (1, 3):
+        for module in ("dense", "cell_step", "bound_step", "cells"):
+            monkeypatch.setattr(f"kmq.engine.{module}.n_threads", lambda count=count: count)
+        step = make(X, np.ones(len(X)), 30)
+        fits.append(lloyd(step, start(X, 30), max_iter=12, tol=0.0))
+    one, three = fits
+    np.testing.assert_array_equal(one.centers, three.centers)
+    np.testing.assert_array_equal(one.labels, three.labels)
+    np.testing.assert_array_equal(one.inertia_history, three.inertia_history)
+    assert one.inertia == three.inertia
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_new_start_leaves_the_labels_of_the_last_alone(make):
+    X = read_only(samples("blobs", 2000, 3))
+    step = make(X, np.ones(len(X)), 7)
+    first = lloyd(step, start(X, 7), max_iter=20, tol=0.0).labels
+    kept = first.copy()
+    again = lloyd(step, start(X, 7, seed=1), max_iter=20, tol=0.0)
+    np.testing.assert_array_equal(first, kept)
+    alone = lloyd(make(X, np.ones(len(X)), 7), start(X, 7, seed=1), max_iter=20, tol=0.0)
+    np.testing.assert_array_equal(again.labels, alone.labels)
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "k", "expected"),
+    [
+        (1797, 64, 10, DenseStep),
+        (100, 2, 5, DenseStep),
+        (100_000, 2, 100, CellStep),
+        (100_000, 4, 32, CellStep),
+        (20_000, 16, 26, DenseStep),
+        (20_000, 32, 100, BoundStep),
+        (6000, 784, 10, BoundStep),
+    ],
+)
+def test_the_choice(n, d, k, expected):
+    X = read_only(samples("noise", n, d))
+    assert type(choose_step(X, read_only(np.ones(n)), k)) is expected
+
+
+def test_blas_serves_two_fits_at_once():
+    from threadpoolctl import threadpool_info
+
+    def blas():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = blas()
+    outer, inner = threads.single_blas_thread(), threads.single_blas_thread()
+    outer.__enter__()
+    inner.__enter__()
+    # The first to begin ends first: what it restores must not be what the other found.
+    outer.__exit__(None, None, None)
+    assert set(blas()) == {1}
+    inner.__exit__(None, None, None)
+    assert blas() == before
+    assert steps.MOST_CELL_FEATURES < steps.MOST_DENSE_FEATURES
