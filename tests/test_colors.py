@@ -72,3 +72,14 @@ def test_spread_gives_each_pixel_the_value_of_its_color(rng: np.random.Generator
     found = distinct_colors(pixels)
     values = rng.integers(0, 1000, len(found.colors)).astype(np.int32)
     np.testing.assert_array_equal(found.spread(values), values[found.index])
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_look_up_needs_no_index(d: int, dtype: type, rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 30, (150_000, d), np.uint8)
+    found = distinct_colors(pixels, return_index=False)
+    values = rng.integers(0, 200, len(found.colors)).astype(dtype)
+    looked_up = found.look_up(pixels, values)
+    assert looked_up.dtype == dtype
+    np.testing.assert_array_equal(looked_up, values[distinct_colors(pixels).index])

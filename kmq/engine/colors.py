@@ -26,11 +26,14 @@ class ColorSet:
         Number of pixels of each colour.
     index : (n,) int32 or None
         Row of `colors` of each pixel, where asked for.
+    places : (bitmap, ranks) or None
+        What finds the row of a colour of up to three channels; see `kmq.kernels.histogram`.
     """
 
     colors: NDArray[np.uint8]
     counts: NDArray[np.int64]
     index: NDArray[np.int32] | None
+    places: tuple[NDArray[np.uint64], NDArray[np.int32]] | None = None
 
     def spread(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
         """Give every pixel the value of its colour: (m,) int32 to (n,) int32."""
@@ -45,6 +48,53 @@ class ColorSet:
         n_blocks = -(-len(index) // _ROWS)
         run_blocks(task, n_blocks, n_threads(), grain=4)
         return out
+
+    def look_up(self, pixels: NDArray[np.uint8], values: NDArray) -> NDArray:
+        """Give every pixel the value of its colour, without an index.
+
+        Parameters
+        ----------
+        pixels : (n, d) uint8
+            Pixels of these colours, of no others.
+        values : (m,) array
+            A value for each distinct colour.
+
+        Returns
+        -------
+        (n,) array
+            Of the dtype of `values`.
+        """
+        pixels = _frozen(pixels)
+        n, d = pixels.shape
+        spread = _morton_bits(d)
+        if self.places is None:
+            codes, wanted = _codes(self.colors, spread), _codes(pixels, spread)
+            return values[np.searchsorted(codes, wanted)]
+        bitmap, ranks = self.places
+        out = np.empty(n, values.dtype)
+        values = _frozen(values)
+
+        def task(worker: int, first: int, last: int) -> None:
+            start, stop = first * _ROWS, min(last * _ROWS, n)
+            histogram.look_up(pixels, spread, bitmap, ranks, values, start, stop, out)
+
+        run_blocks(task, -(-n // _ROWS), n_threads(), grain=4)
+        return out
+
+
+def _frozen(array: NDArray) -> NDArray:
+    """View of an array in C order that kernels see as read-only."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def _codes(pixels: NDArray[np.uint8], spread: tuple[NDArray[np.uint32], ...]) -> NDArray[np.uint32]:
+    """(n,) Morton codes of pixels."""
+    codes = spread[0][pixels[:, 0]]
+    for f in range(1, len(spread)):
+        codes |= spread[f][pixels[:, f]]
+    return codes
 
 
 @cache
@@ -88,8 +138,7 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
     -------
     ColorSet
     """
-    pixels = np.ascontiguousarray(pixels).view()
-    pixels.flags.writeable = False
+    pixels = _frozen(pixels)
     n, d = pixels.shape
     spread = _morton_bits(d)
     if d > _MOST_BITMAP_CHANNELS:
@@ -116,16 +165,14 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
         histogram.count(pixels, spread, bitmap, ranks, start, stop, counts[worker], index)
 
     run_blocks(count, n_blocks, threads)
-    return ColorSet(colors, counts.sum(axis=0), index if return_index else None)
+    return ColorSet(colors, counts.sum(axis=0), index if return_index else None, (bitmap, ranks))
 
 
 def _sorted_colors(
     pixels: NDArray[np.uint8], spread: tuple[NDArray[np.uint32], ...], return_index: bool
 ) -> ColorSet:
     """Distinct colours of pixels whose bitmap would be too large, by sorting their codes."""
-    codes = spread[0][pixels[:, 0]]
-    for f in range(1, pixels.shape[1]):
-        codes |= spread[f][pixels[:, f]]
+    codes = _codes(pixels, spread)
     if return_index:
         _, first, index, counts = np.unique(
             codes, return_index=True, return_inverse=True, return_counts=True

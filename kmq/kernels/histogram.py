@@ -106,3 +106,25 @@ def gather(values, index, start, stop, out):
     """
     for i in range(start, stop):
         out[i] = values[np.uint32(index[i])]
+
+
+@kernel
+def look_up(pixels, spread, bitmap, ranks, values, start, stop, out):
+    """Look up the value of each pixel's colour, without an index.
+
+    pixels  (n, d)  uint8               pixels, C order, of colours that all have their bit
+    spread  d arrays (256,) uint32      Morton bits of each value of each channel
+    bitmap  (b,)    uint64              one bit for each possible colour
+    ranks   (b,)    int32               number of bits set in all words before
+    values  (m,)    any                 a value for each distinct colour
+    start, stop                         the pixels to look up
+    out     (n,)    any                 out: the values
+    """
+    for i in range(start, stop):
+        pixel = pixels[i]
+        code = spread[0][pixel[0]]
+        for f in range(1, len(spread)):
+            code |= spread[f][pixel[f]]
+        word = code >> np.uint32(6)
+        below = (np.uint64(1) << np.uint64(code & np.uint32(63))) - np.uint64(1)
+        out[i] = values[np.uint32(ranks[word]) + np.uint32(popcount(bitmap[word] & below))]
