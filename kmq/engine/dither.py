@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import dither as kernels
 from kmq.kernels.nearest import CELLS, FAR, TILE, Grid, map_colors
+from kmq.kernels.simd import LANES
 
 Dither = Literal["none", "floyd-steinberg", "atkinson", "sierra", "bayer"]
 DITHERS: tuple[Dither, ...] = get_args(Dither)
 
 # Rows of a band of error diffusion, rows before its first in which it gathers errors, and bands
-# run in step: three hide the wait for the error of the neighbour.
+# run in step: four hide the wait for the error of the neighbour.
 _BAND_ROWS = 128
-_WARM_ROWS = 16
-_IN_STEP = 3
+_WARM_ROWS = 8
+_IN_STEP = 4
 _COLORS = 1 << 12
 _ROWS = 64
 
@@ -31,18 +32,20 @@ _TAPS = {
 def _grid(palette: NDArray[np.uint8]) -> Grid:
     """A grid of which no cell is known yet."""
     k = len(palette)
-    room = -(-k // TILE)
-    channels = np.full((3, room * TILE), FAR, np.float32)
+    room = -(-k // LANES) * LANES
+    channels = np.full((3, room), FAR, np.float32)
     channels[:, :k] = palette.T
     # Pages of the tiles that are never used are never touched.
-    n_tiles = max(CELLS, 2 * room)
+    n_tiles = max(CELLS, room)
     return Grid(
-        palette.astype(np.float32),
+        np.column_stack([palette, np.zeros(k)]).astype(np.float32),
         channels,
         np.zeros((CELLS, 2), np.int32),
         np.empty((n_tiles, 3, TILE), np.uint8),
         np.empty((n_tiles, TILE), np.int32),
         np.zeros(1, np.int64),
+        np.empty(room, np.float32),
+        np.empty(room, np.int32),
     )
 
 

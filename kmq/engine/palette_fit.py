@@ -10,7 +10,6 @@ from kmq.engine.colors import ColorSet, _morton_bits
 from kmq.engine.lloyd import Fit, lloyd
 from kmq.engine.samples import FloatSamples
 from kmq.engine.steps import Step, TieRule
-from kmq.engine.threads import n_threads
 
 
 @dataclass(frozen=True)
