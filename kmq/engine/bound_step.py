@@ -58,6 +58,8 @@ class BoundStep(SampleStep):
             np.zeros((n, self._n_groups), np.float32),
         )
         self._plan: kernels.Plan | None = None
+        self._reference = np.empty((0, 0))
+        self._peak = 0.0
         self._age = 0
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:

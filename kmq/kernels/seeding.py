@@ -70,14 +70,17 @@ def _lower_tile(X, mean, sq_closest, owner, nearer, points, quarters, first, siz
     """
     t_n, d = points.shape
     dtype = X.dtype.type
+    # Unsigned, or each index would be looked at for being negative, and no loop be vectorised.
+    at = np.uint64(first)
     for t in range(t_n):
         for i in range(size):
-            near[t, i] = sq_closest[first + i]
+            near[t, i] = sq_closest[at + np.uint64(i)]
+    for i in range(size):
+        nearer[at + np.uint64(i)] = 0
     hits = 0
     for i in range(size):
-        closest = sq_closest[first + i]
-        j = owner[first + i]
-        nearer[first + i] = 0
+        closest = sq_closest[at + np.uint64(i)]
+        j = owner[at + np.uint64(i)]
         for t0 in range(0, t_n, 4):
             nearest = min(
                 min(quarters[j, t0], quarters[j, t0 + 1]),
@@ -90,7 +93,7 @@ def _lower_tile(X, mean, sq_closest, owner, nearer, points, quarters, first, siz
                 break
             s0, s1, s2, s3 = sq_distances_4(X, first + i, mean, points, t0)
             for f in range(d // LANES * LANES, d):
-                x = np.float64(X[first + i, f] - mean[f])
+                x = np.float64(X[at + np.uint64(i), f] - mean[f])
                 s0 += (x - points[t0, f]) ** 2
                 s1 += (x - points[t0 + 1, f]) ** 2
                 s2 += (x - points[t0 + 2, f]) ** 2
@@ -106,7 +109,7 @@ def _lower_tile(X, mean, sq_closest, owner, nearer, points, quarters, first, siz
     if d <= _MOST_TILE_FEATURES and hits > _FEW_HITS:
         for i in range(size):
             for f in range(d):
-                tile[f, i] = np.float64(X[first + i, f] - mean[f])
+                tile[f, i] = np.float64(X[at + np.uint64(i), f] - mean[f])
         acc = tile[d]
         for t in range(t_n):
             sq_columns(tile, d, points, t, acc)
@@ -115,8 +118,8 @@ def _lower_tile(X, mean, sq_closest, owner, nearer, points, quarters, first, siz
     for t in range(t_n):
         bit = np.uint16(1 << (t & 15))
         for i in range(size):
-            closest = sq_closest[first + i]
-            nearer[first + i] |= bit if near[t, i] < closest else np.uint16(0)
+            closest = sq_closest[at + np.uint64(i)]
+            nearer[at + np.uint64(i)] |= bit if near[t, i] < closest else np.uint16(0)
             near[t, i] = min(near[t, i], closest)
     return True
 
@@ -144,14 +147,15 @@ def candidate_gains(field, points, quarters, rows, start, stop, gains):
         lanes[:] = 0.0
         for first in range(block * rows, min((block + 1) * rows, n), TILE):
             size = min(TILE, n - first)
+            at = np.uint64(first)
             if not _lower_tile(
                 X, mean, sq_closest, owner, nearer, points, quarters, first, size, tile, near
             ):
                 continue
             for t in range(t_n):
                 for i in range(size):
-                    lowering = np.float64(sq_closest[first + i]) - np.float64(near[t, i])
-                    lanes[t, i] += weight[first + i] * lowering
+                    lowering = np.float64(sq_closest[at + np.uint64(i)]) - np.float64(near[t, i])
+                    lanes[t, i] += weight[at + np.uint64(i)] * lowering
         for t in range(t_n):
             total = 0.0
             for i in range(TILE):
@@ -177,10 +181,11 @@ def candidate_distances(field, points, quarters, start, stop, sq_dist):
     near = np.empty((t_n, TILE), X.dtype)
     for first in range(start, stop, TILE):
         size = min(TILE, stop - first)
+        at = np.uint64(first)
         _lower_tile(X, mean, sq_closest, owner, nearer, points, quarters, first, size, tile, near)
         for t in range(sq_dist.shape[0]):
             for i in range(size):
-                sq_dist[t, first + i] = near[t, i]
+                sq_dist[t, at + np.uint64(i)] = near[t, i]
 
 
 @kernel
