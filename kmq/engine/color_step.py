@@ -160,7 +160,7 @@ class ColorStep:
         self._orders = teams.Orders(
             np.full((k, d), np.nan), np.empty((d, room), np.float32), np.zeros(k), np.zeros(1)
         )
-        self._team = Team(teams.lead, teams.serve, self._helpers)
+        self._team = Team(teams.work_off, self._helpers)
         # Each member of the team adds up changes in a tally of its own, whose last row counts
         # changed labels; together the tallies are the sums of the clusters.
         self._tallies = np.zeros((self._helpers + 1, k + 1, d + 1), np.int64)
@@ -214,10 +214,9 @@ class ColorStep:
         before = int(self._moments[-1, 0])
         largest = kernels.measure_moves(centers, orders.centers, orders.moved, orders.rows)
         orders.reach[0] = 2.0 * largest
-        self._team.work(
-            (shared.cells, shared.groups, orders, self._state),
-            self._tallies,
-        )
+        n_chunks = -(-len(shared.groups.radius) // teams.CHUNK)
+        work = (shared.cells, shared.groups, orders, self._state)
+        self._team.work(n_chunks, work, self._tallies)
         self._moments = self._tallies[0] if not self._helpers else self._tallies.sum(axis=0)
         return bool(self._moments[-1, 0] != before)
 

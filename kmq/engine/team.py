@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.threads import submit
-from kmq.kernels.team import BOARD, LEAVE
+from kmq.kernels.team import BOARD, LEAVE, await_work, open_work
+
+# Looks at the board without work before a helper leaves; together some hundred microseconds.
+_PATIENCE = 200_000
 
 
 class Team:
@@ -20,28 +23,30 @@ class Team:
 
     Parameters
     ----------
-    lead, serve : callable
-        Kernels for the calling thread and for helpers, of the same arguments: those of the work,
-        then the team's board and the member's own tally.
+    work_off : callable
+        Kernel that works off chunks. Its arguments are those of the work, then how long to be
+        patient without any, the team's board and the member's own tally.
     n_helpers : int
         Threads beside the calling one.
     """
 
-    def __init__(self, lead: Callable[..., Any], serve: Callable[..., Any], n_helpers: int) -> None:
-        self._lead = lead
-        self._serve = serve
+    def __init__(self, work_off: Callable[..., Any], n_helpers: int) -> None:
+        self._work_off = work_off
         self._board = np.zeros(BOARD, np.int64)
         self._helpers: list[Future | None] = [None] * n_helpers
 
-    def work(self, work: tuple[Any, ...], tallies: NDArray[np.int64]) -> None:
-        """Do a piece of work; `tallies[0]` is the leader's, the rest its helpers'."""
-        self._board[LEAVE] = 0
+    def work(self, n_chunks: int, work: tuple[Any, ...], tallies: NDArray[np.int64]) -> None:
+        """Do a piece of work; `tallies[0]` is the caller's, the rest its helpers'."""
+        board = self._board
+        board[LEAVE] = 0
+        open_work(board, n_chunks)
         for number, helper in enumerate(self._helpers):
             if helper is None or helper.done():
                 self._helpers[number] = submit(
-                    len(self._helpers), self._serve, *work, self._board, tallies[number + 1]
+                    len(self._helpers), self._work_off, *work, _PATIENCE, board, tallies[number + 1]
                 )
-        self._lead(*work, self._board, tallies[0])
+        self._work_off(*work, 1, board, tallies[0])
+        await_work(board)
 
     def dismiss(self) -> None:
         """Let the helpers go to other work."""

@@ -151,7 +151,8 @@ def list_pixels(index, offsets, cursor, pixels):
     cursor   (m,)   int64  scratch
     pixels   (n,)   int32  out: the lists, one after the other, ascending
     """
-    cursor[:] = offsets[:-1]
+    for row in range(cursor.shape[0]):
+        cursor[row] = offsets[row]
     for i in range(index.shape[0]):
         row = index[i]
         pixels[cursor[row]] = i

@@ -92,7 +92,9 @@ def _describe(colors, weight, rows, about):
         total += weight[i]
         for f in range(3):
             about[f] += weight[i] * np.float64(colors[i, f])
-    about[:3] /= total
+    # Writing a whole slice would compile the text of an error of shapes: two seconds.
+    for f in range(3):
+        about[f] /= total
     for i in rows:
         r, g, b = colors[i, 0] - about[0], colors[i, 1] - about[1], colors[i, 2] - about[2]
         w = np.float64(weight[i])

@@ -1,16 +1,18 @@
 """Sharing out work between threads that stay inside compiled code.
 
-Waking a thread takes longer than a whole iteration on a photo. A helper therefore enters
-`serve` once and waits there, spinning, for the next iteration; it leaves when none has come for
-a while. Chunks of work are numbered for the life of a team: the leader publishes up to which
-number there is work, everyone claims the next number, and whoever works one off counts it done.
-A helper that comes late, or never, costs nothing but its help.
+Waking a thread takes longer than a whole iteration on a photo. A helper therefore enters the
+kernel that does the work once, and waits there, spinning, for the next iteration; it leaves when
+none has come for a while. Chunks of work are numbered for the life of a team: the leader
+publishes up to which number there is work, everyone claims the next number, and whoever works
+one off counts it done. A helper that comes late, or never, costs nothing but its help.
 """
 
 from typing import Any
 
 from numba.core import types
 from numba.extending import intrinsic
+
+from kmq.kernels.jit import kernel
 
 # Places of the counters in a team's board, a cache line apart.
 LIMIT, NEXT, DONE, LEAVE = 0, 8, 16, 24
@@ -71,3 +73,23 @@ read: Any = intrinsic(_read)
 publish: Any = intrinsic(_publish)
 claim: Any = intrinsic(_claim)
 add_one: Any = intrinsic(_add_one)
+
+
+@kernel
+def open_work(board, n_chunks):
+    """Publish that there are so many chunks more, and all that was written for them.
+
+    board  int64  inout: the team's counters
+    n_chunks      number of chunks
+    """
+    publish(board, LIMIT, read(board, LIMIT) + n_chunks)
+
+
+@kernel
+def await_work(board):
+    """Wait until all chunks are done, those that helpers have claimed included.
+
+    board  int64  the team's counters
+    """
+    while read(board, DONE) < read(board, LIMIT):
+        pass
