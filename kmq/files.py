@@ -245,16 +245,17 @@ def _to_srgb(picture: "PillowImage", profile: bytes) -> "PillowImage":
 
     from PIL import ImageCms
 
+    original, grey = picture, picture.mode in {"L", "LA"}
     layer = None
     if picture.has_transparency_data:
-        layer = picture.convert("RGBA").getchannel("A")
+        rgba = picture.convert("RGBA")
+        layer = rgba.getchannel("A")
+        picture = picture.convert("L") if grey else rgba.convert("RGB")
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():
-            return picture
-        if picture.mode == "LA":
-            picture = picture.convert("L")
-        elif picture.mode not in {"L", "RGB", "CMYK", "LAB"}:
+            return original
+        if picture.mode not in {"L", "RGB", "CMYK", "LAB"}:
             picture = picture.convert("RGB")
         target = ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")

@@ -11,6 +11,7 @@ from PIL import Image as pillow
 from PIL import ImageCms
 
 from kmq import image
+from kmq.files import limit_pixels
 
 PICTURE = Path(__file__).parents[1] / "img" / "flower.jpg"
 
@@ -268,3 +269,124 @@ def test_save_refuses_what_it_cannot_write(picture, tmp_path):
             picture.save(path)
         assert str(caught.value).startswith(f"cannot write {path}: ")
         assert reason in str(caught.value)
+
+
+def wide_gamut():
+    """The bytes of a colour profile whose primaries are not those of sRGB: BGR order of sRGB."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.find(b"rXYZ"), profile.find(b"bXYZ")
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    start = profile.find(b"s\0R\0G\0B\0")
+    while start >= 0:
+        profile[start : start + 8] = b"S\0w\0a\0p\0"
+        start = profile.find(b"s\0R\0G\0B\0")
+    return bytes(profile).replace(b"sRGB built-in", b"Swap built-in")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_load_converts_colours_to_srgb_or_keeps_their_profile(mode):
+    picture = pillow.new("RGBA", (3, 2), (200, 50, 20, 128)).convert(mode)
+    profile = wide_gamut()
+    converted = image.load_image(encoded(picture, "PNG", icc_profile=profile), alpha="keep")
+    assert np.abs(converted.rgb_matrix.astype(int) - [20, 50, 200]).max() <= 3
+    assert converted.icc_profile is None
+    kept = image.load_image(encoded(picture, "PNG", icc_profile=profile), alpha="keep", icc="keep")
+    assert kept.icc_profile == profile
+    assert np.abs(kept.rgb_matrix.astype(int) - [200, 50, 20]).max() <= 3
+    if mode == "RGBA":
+        assert (converted.alpha == 128).all()
+        assert (kept.alpha == 128).all()
+
+    reduced = image.quantize_image(kept, 4)
+    buffer = io.BytesIO()
+    reduced.save(buffer)
+    buffer.seek(0)
+    assert image.load_image(buffer, icc="keep").icc_profile == profile
+
+
+def test_load_leaves_srgb_as_it_is(rng):
+    pixels = rng.integers(0, 256, (5, 6, 3), np.uint8)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    loaded = image.load_image(encoded(pillow.fromarray(pixels), "PNG", icc_profile=profile))
+    assert np.array_equal(loaded.rgb_matrix, pixels)
+
+
+def test_load_warns_of_a_damaged_profile(rng):
+    pixels = rng.integers(0, 256, (5, 6, 3), np.uint8)
+    file = encoded(pillow.fromarray(pixels), "PNG", icc_profile=b"no profile at all")
+    with pytest.warns(image.ColorProfileWarning, match="was ignored"):
+        loaded = image.load_image(file)
+    assert np.array_equal(loaded.rgb_matrix, pixels)
+
+
+def test_load_keeps_opacity_only_where_there_is_some():
+    assert (
+        image.load_image(encoded(pillow.new("RGBA", (3, 2), (1, 2, 3, 255)), "PNG")).alpha is None
+    )
+    full = encoded(pillow.new("RGBA", (3, 2), (1, 2, 3, 255)), "PNG")
+    assert image.load_image(full, alpha="keep").alpha is None
+    half = image.load_image(encoded(pillow.new("LA", (3, 2), (9, 77)), "PNG"), alpha="keep")
+    assert half.alpha.tolist() == [[77] * 3] * 2
+    assert half.rgb_matrix[0, 0].tolist() == [9, 9, 9]
+    grey = pillow.fromarray(np.array([[514, 1028]], np.uint16))
+    read = image.load_image(encoded(grey, "PNG", transparency=514), alpha="keep")
+    assert read.alpha.tolist() == [[0, 255]]
+    matted = image.load_image(
+        encoded(pillow.new("RGBA", (1, 1), (0, 0, 0, 0)), "PNG"), matte=(1, 2, 3)
+    )
+    assert matted.rgb_matrix.tolist() == [[[1, 2, 3]]]
+
+
+@pytest.mark.parametrize(
+    ("ending", "mode"),
+    [
+        ("png", "P"),
+        ("gif", "P"),
+        ("tif", "P"),
+        ("bmp", "P"),
+        ("webp", "RGB"),
+        ("ppm", "RGB"),
+        ("tga", "P"),
+    ],
+)
+def test_save_in_other_formats_without_loss(picture, tmp_path, ending, mode):
+    path = tmp_path / f"picture.{ending}"
+    picture.save(path)
+    with pillow.open(path) as stored:
+        assert stored.mode == mode
+    assert np.array_equal(image.load_image(path).rgb_matrix, picture.rgb_matrix)
+
+
+def test_save_with_options_and_by_format(picture, tmp_path):
+    picture.save(tmp_path / "good.jpg", quality=95)
+    picture.save(tmp_path / "poor.jpg", quality=10)
+    assert (tmp_path / "good.jpg").stat().st_size > (tmp_path / "poor.jpg").stat().st_size
+    picture.save(tmp_path / "picture.data", file_format="GIF")
+    assert (tmp_path / "picture.data").read_bytes()[:3] == b"GIF"
+    with pytest.raises(image.ImageWriteError, match="cannot write as JPEG"):
+        picture.save(tmp_path / "bad.jpg", quality="splendid")
+    assert not (tmp_path / "bad.jpg").exists()
+
+
+def test_save_refuses_too_many_colours_for_gif(gradient, tmp_path):
+    picture = image.quantize_image(gradient, 300, random_state=0)
+    with pytest.raises(image.ImageWriteError, match="at most 256 colours"):
+        picture.save(tmp_path / "picture.gif")
+
+
+def test_notebooks_are_shown_the_picture(picture):
+    assert picture._repr_png_()[:4] == b"\x89PNG"
+    assert 'src="data:image/png;base64,' in picture._repr_html_()
+    assert "50x36, 4 colours" in picture._repr_html_()
+    assert np.array_equal(np.asarray(picture), picture.rgb_matrix)
+    assert np.asarray(picture, np.float32).dtype == np.float32
+
+
+def test_limit_against_decompression_bombs_can_be_raised(monkeypatch):
+    monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", 10)
+    data = encoded(pillow.new("RGB", (50, 50)), "PNG")
+    with pytest.raises(image.ImageReadError, match="limit against decompression bombs"):
+        image.load_image(data)
+    data.seek(0)
+    limit_pixels(3000)
+    assert image.load_image(data).shape == (50, 50, 3)

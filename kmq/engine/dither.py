@@ -20,6 +20,7 @@ _BAND_ROWS = 128
 _WARM_ROWS = 8
 _IN_STEP = 4
 _COLORS = 1 << 12
+_MOST_TILES = CELLS
 _ROWS = 64
 
 _TAPS = {
@@ -36,7 +37,7 @@ def _grid(palette: NDArray[np.uint8]) -> Grid:
     channels = np.full((3, room), FAR, np.float32)
     channels[:, :k] = palette.T
     # Pages of the tiles that are never used are never touched.
-    n_tiles = max(CELLS, room)
+    n_tiles = max(_MOST_TILES, room)
     return Grid(
         np.column_stack([palette, np.zeros(k)]).astype(np.float32),
         channels,

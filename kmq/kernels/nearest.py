@@ -201,14 +201,14 @@ def learn(grid, red, green, blue):
     cells[cell, 0] = first
     cells[cell, 1] = needed
     used[0] += needed
-    j = np.uint32(0)
+    row = np.uint32(0)
     for place in range(needed * TILE):
         if place < count:
-            j = np.uint32(places[np.uint64(place)])
+            row = np.uint32(places[np.uint64(place)])
         tile, lane = np.uint64(first + (place // TILE)), np.uint64(place % TILE)
         for f in range(3):
-            tiles[tile, f, lane] = np.uint8(palette[j, f])
-        rows[tile, lane] = j
+            tiles[tile, f, lane] = np.uint8(palette[row, f])
+        rows[tile, lane] = row
 
 
 @kernel
