@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .conftest import setting
-
 KODAK = Path(__file__).parents[1].parent / "shared" / "data" / "kodak"
 ROUNDS = 3
 
@@ -122,7 +120,6 @@ def test_quantize(benchmark, photos, costs, name, k):
         photos=len(photos),
         cost_against_libimagequant_1=float(np.exp(np.log(ratio).mean())),
         worst_cost_against_libimagequant_1=float(ratio.max()),
-        **setting(),
     )
     if name == "kmq":
         assert np.exp(np.log(ratio).mean()) <= 0.95
@@ -145,6 +142,6 @@ def test_dither(benchmark, photos, monkeypatch, method):
 
     benchmark.pedantic(all_photos, rounds=ROUNDS, warmup_rounds=1)
     pixels = sum(len(img.rgb_vector) for img, _ in photos)
-    benchmark.extra_info.update(competitor=method, pixels=pixels, **setting())
+    benchmark.extra_info.update(competitor=method, pixels=pixels)
     if benchmark.stats is not None:
         benchmark.extra_info["ns_a_pixel"] = 1e9 * benchmark.stats.stats.median / pixels

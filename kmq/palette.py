@@ -190,7 +190,7 @@ class Palette:
             If an argument is out of bounds or the picture has no pixels.
         """
         from kmq.engine.dither import map_to_palette
-        from kmq.remap import OPAQUE, Dithering, VisibleColors
+        from kmq.remap import Dithering, VisibleColors, with_opacity
 
         start = perf_counter()
         if alpha == "keep":
@@ -200,11 +200,16 @@ class Palette:
         dithering = Dithering(dither, strength, serpentine)
         visible = VisibleColors(img, alpha, matte)
         labels = map_to_palette(visible.colors.colors, self.colors)
-        palette = np.column_stack([self.colors, np.full(len(self), OPAQUE, np.uint8)])
         difference = visible.colors.colors.astype(np.int64) - self.colors[labels]
         inertia = float((difference**2).sum(axis=1) @ visible.colors.counts)
         return visible.picture(
-            palette, labels, dithering, start=start, inertia=inertia, n_iter=0, note=None
+            with_opacity(self.colors),
+            labels,
+            dithering,
+            start=start,
+            inertia=inertia,
+            n_iter=0,
+            note=None,
         )
 
     @classmethod

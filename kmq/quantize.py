@@ -15,7 +15,7 @@ from kmq.files import WHITE, StrPath
 from kmq.image import Image, IndexedImage, in_words, load_image
 from kmq.metrics import delta_e_summary, psnr
 from kmq.palette import Palette, as_colors
-from kmq.remap import OPAQUE, Alpha, Dithering, VisibleColors, weighted_cost
+from kmq.remap import OPAQUE, Alpha, Dithering, VisibleColors, weighted_cost, with_opacity
 
 if TYPE_CHECKING:
     from kmq.engine.colors import ColorSet
@@ -72,7 +72,7 @@ class _Request:
     def fixed(self) -> NDArray[np.uint8]:
         """(p, 4) pinned colours, opaque."""
         colors = as_colors([] if self.pinned is None else self.pinned)
-        return _with_opacity(colors)
+        return with_opacity(colors)
 
     def rng(self) -> np.random.RandomState:
         """A source of randomness; without a seed it is that of seed 0."""
@@ -124,7 +124,7 @@ class _Problem:
         """Centres as bytes of red, green, blue and opacity."""
         space = self._request.space
         if self.colors.shape[1] == 3:
-            return _with_opacity(to_rgb(centers, space))
+            return with_opacity(to_rgb(centers, space))
         share = np.clip(centers[:, 3:] / RANGE[space], 1 / OPAQUE, 1)
         opacity = np.rint(OPAQUE * share).astype(np.uint8)
         opacity[opacity >= _NEARLY_OPAQUE] = OPAQUE
@@ -140,7 +140,7 @@ class _Problem:
         if len(fixed) > k:
             raise ValueError(f"{len(fixed)} colours are pinned, and the palette has room for {k}")
         if k >= distinct:
-            everything = np.concatenate([_with_opacity(self.colors), fixed])
+            everything = np.concatenate([with_opacity(self.colors), fixed])
             if k >= len(_unique(everything)[0]):
                 if k > distinct:
                     note = f"the image has only {in_words(distinct)}; all are kept"
@@ -207,13 +207,6 @@ class _Problem:
             else:
                 low = k
         return best
-
-
-def _with_opacity(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours of four channels, opaque where these were three."""
-    if colors.shape[1] == 4:
-        return colors
-    return np.column_stack([colors, np.full(len(colors), OPAQUE, np.uint8)])
 
 
 def _unique(palette: NDArray[np.uint8]) -> tuple[NDArray, NDArray[np.intp], NDArray[np.intp]]:

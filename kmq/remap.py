@@ -216,6 +216,13 @@ def weighted_cost(
     return float(sq_errors(colors, others) @ counts / total) if total else 0.0
 
 
+def with_opacity(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours of four channels, (n, 4), opaque where these were three."""
+    if colors.shape[1] == 4:
+        return colors
+    return np.column_stack([colors, np.full(len(colors), OPAQUE, np.uint8)])
+
+
 def _weighed(rgba: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Colours times their opacity, and opacity."""
     wide = rgba.astype(np.float64)
