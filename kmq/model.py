@@ -238,6 +238,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 centers,
                 max_iter=self.max_iter,
                 tol=tol,
+                # Centres given as an array are no draw of scikit-learn's to be followed.
+                follow_ties=isinstance(init, str) or callable(init),
                 on_iteration=_reporter(self.verbose, callback),
             )
             if self.verbose and (fit.strict or fit.shift <= tol):

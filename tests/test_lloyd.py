@@ -45,7 +45,7 @@ def test_inertia_never_rises(problem):
     X, weight, start = problem
     result = fit(X, weight, start)
     history = [*result.inertia_history, result.inertia]
-    assert (np.diff(history) <= 1e-12 * history[0]).all()
+    assert (np.diff(history) <= 1e-12 * history[0] + 1e-25).all()  # a mean rounds, too
 
 
 @quick

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmq import reference
+from kmq import KMeans, reference
 
 rngs = pytest.mark.parametrize("seed", range(5))
 
@@ -34,6 +34,12 @@ def test_the_tutorial_is_reproduced(tutorial, k):
     np.testing.assert_allclose(cost / len(X), expected["sse_per_pixel"][str(k)], rtol=1e-9)
     if k == 8:
         np.testing.assert_allclose(km.cluster_centers_, expected["centers_8"], rtol=0, atol=1e-6)
+    # The compiled estimator, given the same start and the same stopping rule, ends in the same.
+    start = np.random.default_rng(expected["random_state"]).choice(X, k, replace=False)
+    tol = expected["tol"] ** 2 / X.astype(np.float64).var(axis=0).mean()
+    ours = KMeans(k, init=start.astype(np.float64), max_iter=100, tol=tol).fit(X)
+    assert ours.iterations == km.iterations
+    np.testing.assert_allclose(ours.cluster_centers_, km.cluster_centers_, rtol=0, atol=1e-9)
 
 
 def test_defaults_are_the_tutorials():

@@ -54,6 +54,7 @@ def lloyd(
     *,
     max_iter: int,
     tol: float,
+    follow_ties: bool = False,
     on_iteration: Callback | None = None,
 ) -> Fit:
     """Run k-means from `centers` until labels stand still, centres do, or `max_iter` is reached.
@@ -68,6 +69,9 @@ def lloyd(
         The most iterations.
     tol : float
         Stop when the squared movement of all centres is at most this, in squared units of X.
+    follow_ties : bool, default=False
+        Whether true ties of the first assignment fall as in scikit-learn, whose rounding decides
+        them; else, and later, they fall to the lowest index.
     on_iteration : callable, optional
         Given each iteration's number, inertia and centres.
 
@@ -80,7 +84,8 @@ def lloyd(
     strict = False
     shift = np.inf
     for iteration in range(max_iter):
-        ties = TieRule.of(centers, step.mean()) if iteration == 0 and _on_grid(centers) else None
+        follow = follow_ties and iteration == 0 and _on_grid(centers)
+        ties = TieRule.of(centers, step.mean()) if follow else None
         changed = step.assign(centers, ties)
         history.append(step.assigned_inertia())
         if on_iteration is not None:
