@@ -1,3 +1,7 @@
+import io
+import json
+import os
+import re
 import subprocess
 import sys
 import warnings
@@ -9,6 +13,7 @@ from PIL import Image as pillow
 
 import kmq
 from kmq.cli import run
+from kmq.cli.talk import as_size
 from kmq.image import load_image, quantize_image
 
 FLOWER = Path(__file__).parents[1] / "img" / "flower.jpg"
@@ -39,8 +44,8 @@ def test_quantize_writes_an_indexed_png_and_prints_a_table(source, gradient, tmp
     assert np.array_equal(load_image(output).rgb_matrix, picture.rgb_matrix)
     with pillow.open(output) as stored:
         assert stored.mode == "P"
-    table = dict(line.strip().rsplit("  ", 1) for line in done.stderr.splitlines())
-    table = {name.strip(): value.strip() for name, value in table.items()}
+    table = dict(re.split(r"  +", line) for line in done.stderr.splitlines())
+    before, after = source.stat().st_size, output.stat().st_size
     assert float(table.pop("seconds")) > 0
     assert table == {
         "size": "50 x 36",
@@ -48,6 +53,7 @@ def test_quantize_writes_an_indexed_png_and_prints_a_table(source, gradient, tmp
         "cost": f"{picture.cost:.2f}",
         "PSNR": f"{picture.psnr:.2f} dB",
         "iterations": str(picture.n_iter),
+        "bytes": f"{as_size(before)} → {as_size(after)} ({after / before:.0%})",
     }
 
 
@@ -119,10 +125,28 @@ def test_usage_is_2():
     "arguments",
     [
         ["quantize"],
-        ["quantize", "in.png"],
+        ["quantize", "in.png", "-o", "out.png", "--dither", "riemersma"],
+        ["quantize", "in.png", "-o", "out.png", "--pin", "reddish"],
+        ["quantize", "in.png", "-o", "out.png", "--pin", "#f00", "--pin", "#0f0", "-k", "1"],
+        ["quantize", "in.png", "-o", "out.png", "--matte", "#12"],
+        ["quantize", "in.png", "-o", "-", "--json"],
+        ["quantize", "a.png", "b.png", "-o", "-"],
+        ["quantize", "a.png", "-", "--json"],
+        ["quantize", "a/in.png", "b/in.jpg", "-o", "out"],
+        ["quantize", "a.png", "b.png", "--shared-palette", "--min-psnr", "30"],
+        ["remap", "in.png", "-o", "out.png"],
+        ["remap", "in.png", "-p", "a.hex", "--alpha", "keep"],
+        ["palette", "in.png", "--format", "ase", "-o", "out.gpl"],
+        ["palette", "in.png", "--json", "-o", "out.json"],
+        ["profile", "in.png", "-k", "2:1"],
+        ["profile", "in.png", "-k", "2-8"],
+        ["profile", "in.png", "--plot", "curve.doc"],
+        ["report", "in.png", "-k", "0"],
+        ["report", "in.png", "-k", "1:9:0"],
+        ["compare", "in.png"],
+        ["compare", "-", "-"],
         ["quantize", "in.png", "-o", "out.png", "-k", "many"],
         ["quantize", "in.png", "-o", "out.png", "-k", "-3"],
-        ["quantize", "in.png", "in.png", "-o", "out.png"],
         ["quantize", "in.png", "-o", "out.png", "--seed", "-1"],
         ["--nonsense"],
         ["nonsense"],
@@ -140,7 +164,12 @@ def test_damaged_inputs_are_4(tmp_path, capsys):
     truncated.write_bytes(FLOWER.read_bytes()[:5000])
     text = tmp_path / "text.png"
     text.write_text("no picture")
-    for path, reason in ((truncated, "truncated"), (text, "not an image"), (tmp_path, "directory")):
+    (tmp_path / "empty").mkdir()
+    for path, reason in (
+        (truncated, "truncated"),
+        (text, "not an image"),
+        (tmp_path / "empty", "holds no pictures"),
+    ):
         assert run(["quantize", str(path), "-o", str(tmp_path / "out.png")]) == 4
         assert reason in only_line(capsys.readouterr().err)
     assert not (tmp_path / "out.png").exists()
@@ -150,7 +179,7 @@ def test_a_full_disk_is_6(source, tmp_path, capsys, monkeypatch):
     def full_disk(path, data):
         raise kmq.image.ImageWriteError(f"cannot write {path}: no space left on device")
 
-    monkeypatch.setattr(kmq.image, "write_whole", full_disk)
+    monkeypatch.setattr("kmq.cli.work.write_whole", full_disk)
     assert run(["quantize", str(source), "-o", str(tmp_path / "out.png")]) == 6
     assert only_line(capsys.readouterr().err).endswith("no space left on device")
 
@@ -160,7 +189,7 @@ def test_a_full_disk_is_6(source, tmp_path, capsys, monkeypatch):
     [(KeyboardInterrupt, 130, "interrupted"), (MemoryError, 1, "not enough memory")],
 )
 def test_interrupt_and_memory(error, code, words, source, tmp_path, capsys, monkeypatch):
-    def fail(path):
+    def fail(path, **options):
         raise error
 
     monkeypatch.setattr(kmq.image, "load_image", fail)
@@ -196,6 +225,248 @@ def test_console_script_is_the_same(monkeypatch, capsys):
 
 def test_help_imports_nothing_heavy():
     heavy = {"PIL", "matplotlib", "numba", "numpy", "sklearn", "scipy"}
-    code = "import sys; from kmq.cli import run; run(['--help']); print(*sys.modules)"
+    assert heavy.isdisjoint(modules_after(["--help"]))
+
+
+def test_quantize_imports_neither_sklearn_nor_matplotlib(tmp_path):
+    output = str(tmp_path / "out.png")
+    loaded = modules_after(["quantize", str(FLOWER), "-o", output, "--quiet"])
+    assert "numba" in loaded
+    assert {"sklearn", "matplotlib", "pandas"}.isdisjoint(loaded)
+
+
+def modules_after(arguments):
+    """Names of the modules that a command has loaded when it is done."""
+    code = f"import sys; from kmq.cli import run; run({arguments!r}); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert heavy.isdisjoint(done.stdout.splitlines()[-1].split())
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_options_reach_the_fit(source, gradient, tmp_path):
+    output = str(tmp_path / "out.png")
+    command = ["quantize", str(source), "-k", "7", "-o", output, "-f", "-q"]
+    for arguments, options in (
+        (["-d", "atkinson", "--strength", "0.5"], {"dither": "atkinson", "strength": 0.5}),
+        (["-d", "sierra", "--raster"], {"dither": "sierra", "serpentine": False}),
+        (["--space", "oklab", "--starts", "3"], {"space": "oklab", "n_init": 3}),
+        (["--pin", "#0a141e", "--pin", "fff"], {"pinned": ["#0a141e", "#ffffff"]}),
+    ):
+        assert run([*command, *arguments]) == 0
+        expected = quantize_image(gradient, 7, random_state=0, **options).rgb_matrix
+        assert np.array_equal(load_image(output).rgb_matrix, expected)
+
+
+def test_choices_are_those_of_the_library():
+    from typing import get_args
+
+    from kmq.cli import options, swatches
+    from kmq.colorspace import SPACES
+    from kmq.engine.dither import Dither
+    from kmq.palette import SortKey
+    from kmq.palette_files import WRITERS
+    from kmq.remap import Alpha
+
+    assert tuple(options.Space) == SPACES
+    assert tuple(options.Dither) == get_args(Dither)
+    assert tuple(options.Alpha) == get_args(Alpha)
+    assert tuple(swatches.Order) == get_args(SortKey)
+    assert {f".{kind}" for kind in swatches.PaletteFormat} == {*WRITERS, ".png"} - {".txt"}
+    assert set(swatches.FILES) == set(WRITERS)
+
+
+@pytest.mark.parametrize("target", [["--min-psnr", "30"], ["--max-delta-e", "3"]])
+def test_a_target_in_place_of_k(target, source, tmp_path, capsys):
+    output = tmp_path / "out.png"
+    command = ["quantize", str(source), "-o", str(output), *target]
+    assert run([*command, "-k", "2", "-f"]) == 99
+    assert only_line(capsys.readouterr().err).endswith("nothing was written")
+    assert not output.exists()
+    assert run(command) == 0
+    capsys.readouterr()
+    assert run(["compare", str(source), str(output), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["psnr"] >= 30 if "--min-psnr" in target else found["delta_e_mean"] <= 3
+
+
+def test_skip_if_larger_is_98(tmp_path, capsys):
+    source, output = tmp_path / "source.png", tmp_path / "out.png"
+    pillow.new("P", (8, 8)).save(source, optimize=True)
+    source.write_bytes(source.read_bytes())
+    assert run(["quantize", str(source), "-o", str(output), "--skip-if-larger"]) == 98
+    assert "is not smaller than" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_json_describes_what_was_written(source, gradient, tmp_path, capsys):
+    output = tmp_path / "out.png"
+    assert run(["quantize", str(source), "-k", "5", "-o", str(output), "--json", "-q"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert captured.err == ""
+    assert document["schema"] == "kmq.quantize/1"
+    assert document["kmq"] == kmq.__version__
+    (found,) = document["pictures"]
+    picture = quantize_image(gradient, 5, random_state=0)
+    assert found.pop("seconds") > 0
+    assert found == {
+        "input": str(source),
+        "output": str(output),
+        "format": "PNG",
+        "width": 50,
+        "height": 36,
+        "frames": 1,
+        "distinct": picture.distinct,
+        "palette": picture.colors.hex,
+        "counts": picture.counts.tolist(),
+        "cost": picture.cost,
+        "psnr": picture.psnr,
+        "iterations": picture.n_iter,
+        "bytes_in": source.stat().st_size,
+        "bytes_out": output.stat().st_size,
+        "notes": [],
+    }
+
+
+def test_json_has_no_infinities(tmp_path, capsys):
+    pillow.new("RGB", (4, 4), "red").save(tmp_path / "red.png")
+    assert run(["compare", str(tmp_path / "red.png"), str(tmp_path / "red.png"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["psnr"], found["ssim"], found["delta_e_mean"]) == (None, 1, 0)
+
+
+@pytest.fixture
+def piped(source, monkeypatch):
+    """`source` on stdin."""
+    file = io.TextIOWrapper(io.BytesIO(source.read_bytes()))
+    monkeypatch.setattr(sys, "stdin", file)
+
+
+@pytest.mark.usefixtures("piped")
+def test_from_stdin_to_stdout(gradient, capfdbinary):
+    assert run(["quantize", "-", "-k", "6", "--format", "gif"]) == 0
+    captured = capfdbinary.readouterr()
+    with pillow.open(io.BytesIO(captured.out)) as stored:
+        assert (stored.format, stored.size) == ("GIF", (50, 36))
+    expected = quantize_image(gradient, 6, random_state=0).rgb_matrix
+    assert np.array_equal(load_image(io.BytesIO(captured.out)).rgb_matrix, expected)
+    assert b"bytes" in captured.err
+
+
+@pytest.mark.usefixtures("piped")
+def test_stdin_for_the_other_commands(source, capsys, tmp_path):
+    assert run(["info", "-", "--json"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)["pictures"]
+    assert (facts["format"], facts["bytes"]) == ("PNG", source.stat().st_size)
+
+
+def test_stdout_that_nobody_reads(source):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "kmq", "palette", str(source)],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (done.returncode, done.stderr) == (6, "")
+
+
+def test_a_full_device_behind_stdout_is_6(source):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kmq", "quantize", str(source), "-o", "-", "-q"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 6
+    assert only_line(done.stderr) == "kmq: error: cannot write stdout: no space left on device"
+
+
+def test_palette_prints_colours_and_shares(source, gradient, tmp_path, capsys):
+    assert run(["palette", str(source), "-k", "4"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    picture = quantize_image(gradient, 4, random_state=0)
+    shares = [f"{share:.2%}" for share in picture.colors.fractions]
+    assert lines == [list(pair) for pair in zip(picture.colors.hex, shares, strict=True)]
+
+    assert run(["palette", str(source), "-k", "4", "--sort", "luminance", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "kmq.palette/1"
+    expected = picture.colors.sorted("luminance").hex
+    assert [color["hex"] for color in document["colors"]] == expected
+
+
+@pytest.mark.parametrize("ending", ["hex", "json", "css", "gpl", "ase", "act", "png"])
+def test_palette_files_and_remap(ending, source, gradient, tmp_path, capfdbinary):
+    file, output = tmp_path / f"colors.{ending}", tmp_path / "out.png"
+    assert run(["palette", str(source), "-k", "4", "-o", str(file)]) == 0
+    assert run(["palette", str(source), "-k", "4", "--format", ending]) == 0
+    assert capfdbinary.readouterr().out == file.read_bytes()
+    assert run(["palette", str(source), "-o", str(file)]) == 5
+    assert run(["remap", str(source), "--palette", str(file), "-o", str(output)]) == 0
+    colors = kmq.palette.Palette.from_file(file)
+    expected = colors.apply(gradient).rgb_matrix
+    assert np.array_equal(load_image(output).rgb_matrix, expected)
+
+
+def test_palette_files_are_converted(tmp_path):
+    first, second = tmp_path / "a.hex", tmp_path / "b.gpl"
+    first.write_text("#010203\n#fafbfc\n")
+    assert run(["palette", str(first), "-o", str(second)]) == 0
+    assert kmq.palette.Palette.from_file(second).hex == ["#010203", "#fafbfc"]
+
+
+def test_compare_and_info_for_people(source, tmp_path, capsys):
+    output = tmp_path / "out.png"
+    assert run(["quantize", str(source), "-k", "4", "-o", str(output), "-q"]) == 0
+    assert run(["compare", str(source), str(output)]) == 0
+    names = [re.split(r"  +", line)[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["cost", "PSNR", "SSIM", "ΔE2000 mean", "ΔE2000 p95", "bytes"]
+    assert run(["info", str(output)]) == 0
+    assert "4 entries" in capsys.readouterr().out
+    assert run(["info"]) == 0
+    assert "numba" in capsys.readouterr().out
+    assert run(["info", "--json"]) == 0
+    versions = json.loads(capsys.readouterr().out)["versions"]
+    assert versions["kmq"] == kmq.__version__
+
+
+def test_compare_needs_one_size(source, tmp_path, capsys):
+    pillow.new("RGB", (3, 2)).save(tmp_path / "small.png")
+    assert run(["compare", str(source), str(tmp_path / "small.png")]) == 1
+    assert "50x36 and 3x2" in only_line(capsys.readouterr().err)
+
+
+def test_profile_prints_the_curve_and_draws_it(source, gradient, tmp_path, capsys):
+    from kmq.profile import record_k_metrics
+
+    plot = tmp_path / "curve.svg"
+    command = ["profile", str(source), "-k", "2:6:2,5", "--starts", "2", "--plot", str(plot)]
+    assert run([*command, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    costs, _ = record_k_metrics(gradient, [2, 4, 5, 6], 0, n_init=2)
+    assert [row["k"] for row in rows] == [2, 4, 5, 6]
+    assert [row["cost"] for row in rows] == costs
+    assert plot.read_text().startswith("<?xml")
+    assert run(command) == 5
+    assert run([*command, "--force"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["k", "cost", "PSNR", "seconds"]
+
+
+def test_completion_knows_the_commands(monkeypatch):
+    environment = {
+        **os.environ,
+        "_KMQ_COMPLETE": "complete_bash",
+        "COMP_WORDS": "kmq re",
+        "COMP_CWORD": "1",
+    }
+    done = kmq_process(env=environment)
+    assert done.stdout.split() == ["remap", "report"]
+
+
+def test_every_command_has_examples_that_parse(capsys):
+    for command in ("quantize", "palette", "remap", "report", "profile", "compare", "info"):
+        assert run([command, "--help"]) == 0
+        assert f"kmq {command}" in capsys.readouterr().out.split("Examples")[1]

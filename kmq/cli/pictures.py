@@ -1,0 +1,253 @@
+"""``kmq quantize`` and ``kmq remap``: pictures in, pictures of few colours out."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kmq.cli import options as opt
+from kmq.cli.app import app, examples
+from kmq.cli.job import Job
+from kmq.cli.sources import Source
+from kmq.cli.talk import CommandError, Talk
+from kmq.cli.work import Reduce, ReduceAnimation, Writing, read_image
+
+if TYPE_CHECKING:
+    from kmq.animation import Animation
+    from kmq.files import IccIn
+    from kmq.image import IndexedImage
+    from kmq.palette import Palette
+
+_MOST_INDEXED = 256
+
+
+@dataclass(frozen=True)
+class _Laying:
+    """How colours are laid on pictures, once they are found."""
+
+    dither: str
+    strength: float
+    serpentine: bool
+    alpha: str
+    matte: tuple[int, int, int]
+
+    def for_palette(self) -> dict[str, Any]:
+        """The same for a palette that is given, whose colours are opaque."""
+        return {**vars(self), "alpha": "threshold" if self.alpha == "keep" else self.alpha}
+
+
+@app.command(
+    "quantize",
+    epilog=examples(
+        "kmq quantize photo.jpg -k 16 -o photo.png",
+        "kmq quantize photos/ 'more/*.jpg' -k 64 -o small/ --jobs 4",
+        "kmq quantize photo.png --min-psnr 35 -d floyd-steinberg --strength 0.7 -o out.png",
+        "kmq quantize frames/*.png --shared-palette -k 32 -o out/",
+        "kmq quantize film.gif -k 64 --max-delta-e 2 --still -o first.png",
+        "curl -s https://example.org/a.jpg | kmq quantize - -k 8 > a.png",
+    ),
+)
+def quantize(
+    sources: opt.Inputs,
+    k: opt.Colors = None,
+    output: opt.Output = None,
+    min_psnr: Annotated[
+        float | None,
+        typer.Option(
+            "--min-psnr",
+            min=0.0,
+            metavar="DB",
+            help="A target: the fewest colours with this PSNR, before dithering.",
+            rich_help_panel="Colours",
+            show_default=False,
+        ),
+    ] = None,
+    max_delta_e: Annotated[
+        float | None,
+        typer.Option(
+            "--max-delta-e",
+            min=0.0,
+            metavar="ΔE",
+            help="A target: the fewest colours with this mean CIEDE2000 difference.",
+            rich_help_panel="Colours",
+            show_default=False,
+        ),
+    ] = None,
+    space: opt.InSpace = opt.Space.rgb,
+    dither: opt.Dithered = opt.Dither.none,
+    strength: opt.Strength = 1.0,
+    serpentine: opt.Serpentine = True,
+    pin: opt.Pins = None,
+    shared_palette: Annotated[
+        bool,
+        typer.Option(
+            "--shared-palette",
+            help="Find one palette for all pictures together.",
+            rich_help_panel="Colours",
+        ),
+    ] = False,
+    alpha: Annotated[
+        opt.Alpha,
+        typer.Option(
+            "--alpha",
+            help="Partial opacity: kept, laid on --matte, or all or nothing.",
+            rich_help_panel="Colours",
+        ),
+    ] = opt.Alpha.keep,
+    matte: opt.Matte = "#ffffff",
+    seed: opt.Seed = 0,
+    starts: opt.Starts = 1,
+    force: opt.Force = False,
+    skip_if_larger: opt.SkipIfLarger = False,
+    file_format: opt.Format = None,
+    still: opt.Still = False,
+    keep_profile: opt.KeepProfile = False,
+    recursive: opt.Recursive = False,
+    jobs: opt.Jobs = None,
+    max_pixels: opt.MaxPixels = None,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> int:
+    """Reduce pictures to k colours, those of exact k-means, and write them indexed.
+
+    Animations (GIF, WebP, APNG) get one palette for all frames, and stay animated where the
+    format written can hold that.
+
+    Cost: squared error summed over red, green and blue, mean over the pixels. Seconds: of finding
+    the colours, without reading and writing.
+    """
+    target = min_psnr is not None or max_delta_e is not None
+    pins = [opt.checked_color(text, "--pin") for text in pin or []]
+    k = k or (_MOST_INDEXED if target else 16)
+    if len(pins) > k:
+        raise opt.bad(f"{len(pins)} colours do not fit into a palette of {k}", "--pin")
+    if shared_palette and target:
+        raise opt.bad("a target holds for one picture; give -k", "--shared-palette")
+    laying = _Laying(dither, strength, serpentine, alpha, opt.rgb_of(matte, "--matte"))
+    fitting: dict[str, Any] = {
+        "random_state": seed,
+        "n_init": starts,
+        "space": space.value,
+        "pinned": pins,
+    }
+    icc: IccIn = "keep" if keep_profile else "convert"
+
+    def one(source: Source) -> "IndexedImage":
+        from kmq.quantize import TargetMissedError, quantize_image
+
+        try:
+            return quantize_image(
+                read_image(source, icc),
+                k,
+                min_psnr=min_psnr,
+                max_delta_e=max_delta_e,
+                **vars(laying),
+                **fitting,
+            )
+        except TargetMissedError as error:
+            message = f"{source.shown}: {error}; nothing was written"
+            raise CommandError(message, CommandError.MISSED) from error
+
+    def animated(source: Source) -> "Animation":
+        from kmq.animation import quantize_animation
+
+        if target:
+            raise CommandError(
+                f"{source.shown} is animated, and a target is for stills: leave it out, or --still",
+                CommandError.FAILED,
+            )
+        return quantize_animation(source.open(), k, **laying.for_palette(), **fitting)
+
+    job = Job(
+        sources,
+        output,
+        Writing(force, skip_if_larger, file_format and file_format.upper(), still),
+        Talk(quiet, verbose),
+        schema="kmq.quantize/1",
+        recursive=recursive,
+        jobs=jobs,
+        max_pixels=max_pixels,
+        as_json=as_json,
+    )
+    if not shared_palette:
+        return job.run(one, animated)
+    return job.run_shared(k, fitting, lambda palette: _with_palette(palette, laying))
+
+
+@app.command(
+    "remap",
+    epilog=examples(
+        "kmq remap photo.jpg --palette colors.gpl -o photo.png",
+        "kmq remap photos/ --palette brand.hex -d atkinson -o branded/",
+        "kmq remap photo.jpg --palette other.png --json > what.json",
+    ),
+)
+def remap(
+    sources: opt.Inputs,
+    palette: Annotated[
+        str,
+        typer.Option(
+            "--palette",
+            "-p",
+            metavar="FILE",
+            help="Hexadecimal text (.hex, .txt), .json, .css, .gpl, .ase, .act, or a picture.",
+            rich_help_panel="Colours",
+            show_default=False,
+        ),
+    ],
+    output: opt.Output = None,
+    dither: opt.Dithered = opt.Dither.none,
+    strength: opt.Strength = 1.0,
+    serpentine: opt.Serpentine = True,
+    alpha: Annotated[
+        opt.PlainAlpha,
+        typer.Option(
+            "--alpha",
+            help="Partial opacity: all or nothing, or laid on --matte.",
+            rich_help_panel="Colours",
+        ),
+    ] = opt.PlainAlpha.threshold,
+    matte: opt.Matte = "#ffffff",
+    force: opt.Force = False,
+    skip_if_larger: opt.SkipIfLarger = False,
+    file_format: opt.Format = None,
+    still: opt.Still = False,
+    recursive: opt.Recursive = False,
+    jobs: opt.Jobs = None,
+    max_pixels: opt.MaxPixels = None,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> int:
+    """Map pictures to the colours of a palette, each pixel to the nearest."""
+    laying = _Laying(dither, strength, serpentine, alpha, opt.rgb_of(matte, "--matte"))
+    job = Job(
+        sources,
+        output,
+        Writing(force, skip_if_larger, file_format and file_format.upper(), still),
+        Talk(quiet, verbose),
+        schema="kmq.remap/1",
+        recursive=recursive,
+        jobs=jobs,
+        max_pixels=max_pixels,
+        as_json=as_json,
+    )
+    from kmq.palette import Palette
+
+    return job.run(*_with_palette(Palette.from_file(palette), laying))
+
+
+def _with_palette(palette: "Palette", laying: _Laying) -> tuple[Reduce, ReduceAnimation]:
+    """Ways of laying one palette on a picture and on an animation."""
+
+    def one(source: Source) -> "IndexedImage":
+        return palette.apply(read_image(source), **laying.for_palette())
+
+    def animated(source: Source) -> "Animation":
+        from kmq.animation import quantize_animation
+
+        k = len(palette)
+        return quantize_animation(source.open(), k, palette=palette, **laying.for_palette())
+
+    return one, animated

@@ -1,0 +1,185 @@
+"""``kmq palette``: the colours of pictures, for other programs."""
+
+import os
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kmq.cli import options as opt
+from kmq.cli.app import app, examples
+from kmq.cli.sources import STANDARD, Source, check_stdout, find_sources
+from kmq.cli.work import Writing, frame_count, read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kmq.image import Image
+    from kmq.palette import Palette
+
+
+class PaletteFormat(StrEnum):
+    """Kinds of palette files, by their endings."""
+
+    hex = "hex"
+    json = "json"
+    css = "css"
+    gpl = "gpl"
+    ase = "ase"
+    act = "act"
+    png = "png"
+
+
+class Order(StrEnum):
+    """Orders of colours."""
+
+    population = "population"
+    luminance = "luminance"
+    hue = "hue"
+
+
+FILES = (".hex", ".txt", ".json", ".css", ".gpl", ".ase", ".act")
+_BINARY = {"ase", "act", "png"}
+
+
+@app.command(
+    "palette",
+    epilog=examples(
+        "kmq palette photo.jpg -k 8",
+        "kmq palette photos/*.jpg -k 32 --sort hue -o palette.gpl",
+        "kmq palette photo.jpg --format css > colors.css",
+        "kmq palette colors.gpl -o colors.ase",
+    ),
+)
+def palette(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN…",
+            help="Pictures, folders of them, patterns, or - for stdin, which get one palette "
+            "together; or one palette file, to convert.",
+            show_default=False,
+        ),
+    ],
+    k: Annotated[
+        int,
+        typer.Option("--colors", "-k", min=1, help="Number of colours.", rich_help_panel="Colours"),
+    ] = 16,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|-",
+            help="Where to write: .hex, .txt, .json, .css, .gpl, .ase, .act or a swatch in .png; "
+            "- is stdout.",
+            rich_help_panel="Output",
+        ),
+    ] = STANDARD,
+    file_format: Annotated[
+        PaletteFormat | None,
+        typer.Option(
+            "--format",
+            help="Kind of palette for stdout; by default each colour's share beside it.",
+            rich_help_panel="Output",
+            show_default=False,
+        ),
+    ] = None,
+    sort: Annotated[
+        Order | None,
+        typer.Option(
+            "--sort",
+            help="Most pixels first (the default, except for palette files), darkest first, or "
+            "around the circle of hues.",
+            rich_help_panel="Colours",
+            show_default=False,
+        ),
+    ] = None,
+    space: opt.InSpace = opt.Space.rgb,
+    pin: opt.Pins = None,
+    seed: opt.Seed = 0,
+    starts: opt.Starts = 1,
+    even: Annotated[
+        bool,
+        typer.Option(
+            "--even", help="Give all colours of a swatch one width.", rich_help_panel="Output"
+        ),
+    ] = False,
+    force: opt.Force = False,
+    recursive: opt.Recursive = False,
+    max_pixels: opt.MaxPixels = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The same as --format json.", rich_help_panel="Output")
+    ] = False,
+) -> None:
+    """Find the colours of pictures, all together, and how many pixels each has."""
+    pins = [opt.checked_color(text, "--pin") for text in pin or []]
+    if len(pins) > k:
+        raise opt.bad(f"{len(pins)} colours do not fit into a palette of {k}", "--pin")
+    opt.limit_input(max_pixels)
+    if as_json:
+        if output != STANDARD or file_format not in (None, PaletteFormat.json):
+            raise opt.bad("is for stdout, and is a format of its own", "--json")
+        file_format = PaletteFormat.json
+    if output != STANDARD and file_format is not None:
+        output_kind = os.path.splitext(output)[1].lower().removeprefix(".")
+        if output_kind != file_format:
+            raise opt.bad(f"{file_format} is not what the name {output} says", "--format")
+    if output == STANDARD and file_format in _BINARY:
+        check_stdout()
+    writing = Writing(force)
+    writing.check(output)
+    found = _converted(sources)
+    if found is None:
+        from kmq.quantize import fit_palette
+
+        pictures = _images(find_sources(sources, recursive=recursive))
+        found = fit_palette(pictures, k, seed, n_init=starts, space=space.value, pinned=pins)
+    if sort is not None:
+        found = found.sorted(sort.value)
+    if output == STANDARD and file_format is None:
+        _print_colors(found)
+        return
+    from kmq.palette_files import encode_palette
+
+    name = f"stdout.{file_format}" if output == STANDARD else output
+    writing.write(output, encode_palette(found, name, proportional=not even))
+
+
+def _converted(names: "Sequence[str]") -> "Palette | None":
+    """The palette of a palette file, where that is what was given."""
+    if len(names) != 1 or os.path.splitext(names[0])[1].lower() not in FILES:
+        return None
+    from kmq.palette import Palette
+
+    return Palette.from_file(names[0])
+
+
+def _images(sources: "Sequence[Source]") -> "Iterator[Image]":
+    """Every picture, and every frame of an animation, one at a time."""
+    from kmq.animation import read_frames
+
+    for source in sources:
+        if frame_count(source) == 1:
+            yield read_image(source)
+        else:
+            yield from (frame.image for frame in read_frames(source.open()))
+
+
+def _print_colors(palette: "Palette") -> None:
+    """Print a colour a line with its share, where known, and a patch of it on a terminal."""
+    shares = palette.fractions
+    lines = [
+        color if shares is None else f"{color}  {shares[row]:7.2%}"
+        for row, color in enumerate(palette.hex)
+    ]
+    if not sys.stdout.isatty():
+        print("\n".join(lines))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for color, line in zip(palette.hex, lines, strict=True):
+        console.print(Text("      ", f"on {color}") + Text("  " + line))
