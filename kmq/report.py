@@ -104,12 +104,12 @@ def make_report(
     }
     parts = {name: (files("kmq") / "page" / name).read_text("utf-8") for name in _PARTS}
     page = parts["report.html"]
-    # "</script>" within the data would end the element that holds them.
+    # Within a script element, "<" may be the start of its end.
     content = {
         "TITLE": html.escape(f"{name or 'A picture'} in few colours"),
         "STYLE": parts["report.css"],
         "SCRIPT": parts["report.js"],
-        "DATA": json.dumps(data).replace("</", "<\\/"),
+        "DATA": json.dumps(data).replace("<", "\\u003c"),
     }
     for key, text in content.items():
         page = page.replace(f"@{key}@", text, 1)
