@@ -1,16 +1,18 @@
 """Benchmarks run only when asked for, and the long ones only with ``--grid``."""
 
-import os
-from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 import pytest
 
-from .competitors import COMPETITORS, SLOW
+from kmq.bench import setting
+from kmq.competitors import COMPETITORS
 
 HERE = Path(__file__).parent
 ROUNDS = 7
+# Where a fit takes longer than this, one round tells enough; seconds.
+LONG = 1.0
 
 
 def pytest_addoption(parser):
@@ -42,20 +44,25 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if wanted(item)]
 
 
-def setting():
-    """Versions and threads of the libraries that have been used so far."""
-    from threadpoolctl import threadpool_info
+@pytest.fixture(autouse=True)
+def _setting_recorded(request):
+    """Leave versions, cores and threads in the record of every benchmark."""
+    if "benchmark" not in request.fixturenames:
+        yield
+        return
+    benchmark = request.getfixturevalue("benchmark")
+    yield
+    benchmark.extra_info.update(setting())
 
-    from kmq import __version__
-    from kmq.engine.threads import n_threads
 
-    return {
-        "versions": {"kmq": __version__}
-        | {library: version(library) for library in ("numpy", "numba", "scikit-learn")},
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": {"kmq": n_threads()}
-        | {pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()},
-    }
+def timed(call, rounds=ROUNDS):
+    """Median time of some calls, fewer where one is long, and what the last returned."""
+    times = []
+    while len(times) < rounds and sum(times) < LONG:
+        begun = perf_counter()
+        result = call()
+        times.append(perf_counter() - begun)
+    return median(times), result
 
 
 @pytest.fixture
@@ -67,17 +74,53 @@ def race(benchmark):
     """
 
     def run(name, problem):
-        compete = COMPETITORS[name]
+        competitor = COMPETITORS[name]
         info = {"competitor": name, "k": len(problem.start), "n": len(problem.X)}
-        if name in SLOW:
+        if competitor.slow:
             rounds = 1
         else:
             rounds = ROUNDS
             begun = perf_counter()
-            compete(problem)
+            competitor.fit(problem)
             info["first_call_s"] = perf_counter() - begun
-        fit = benchmark.pedantic(compete, (problem,), rounds=rounds)
-        benchmark.extra_info.update(info, iterations=fit.iterations, **setting())
+        fit = benchmark.pedantic(competitor.fit, (problem,), rounds=rounds)
+        benchmark.extra_info.update(info, iterations=fit.iterations)
         return fit
+
+    return run
+
+
+@pytest.fixture
+def duel(benchmark):
+    """Fit samples with kmq and with scikit-learn, side by side in one process; return both fits.
+
+    Neither's first call counts.
+    """
+
+    def run(X, k, **parameters):
+        from sklearn.cluster import KMeans as Rival
+
+        from kmq.model import KMeans
+
+        few = parameters | {"init": X[:k].astype("float64"), "n_init": 1, "max_iter": 1}
+        for estimator in (KMeans, Rival):
+            estimator(k, **few).fit(X)
+        begun = perf_counter()
+        KMeans(k, **parameters).fit(X)
+        first = perf_counter() - begun
+        theirs, rival = timed(lambda: Rival(k, **parameters).fit(X))
+        ours, km = timed(lambda: KMeans(k, **parameters).fit(X))
+        benchmark.pedantic(lambda: KMeans(k, **parameters).fit(X), rounds=ROUNDS)
+        benchmark.extra_info.update(
+            k=k,
+            n=len(X),
+            first_call_s=first,
+            scikit_learn_s=theirs,
+            kmq_s=ours,
+            ratio=theirs / ours,
+            iterations=km.n_iter_,
+            inertia=km.inertia_,
+        )
+        return km, rival
 
     return run

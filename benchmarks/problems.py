@@ -1,35 +1,26 @@
 """What is solved: samples, first centres and the tutorial's stopping rule."""
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kmq.competitors import Problem
+
 ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
 FLOWER = ROOT / "img" / "flower.jpg"
-TUTORIAL = ROOT.parent / "shared" / "seed" / "flower.jpg"
+TUTORIAL = SHARED / "seed" / "flower.jpg"
+BRYGGEN = SHARED / "data" / "photos" / "Bryggen.jpg"
+PHOTOS = {
+    "flower": TUTORIAL,
+    **{
+        f"kodim{number:02d}": SHARED / "data" / "kodak" / f"{number:02d}.png"
+        for number in range(1, 25)
+    },
+}
 SEED = 44
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Samples to cluster and the centres every competitor starts from.
-
-    The fit ends when the Frobenius norm of the centres' movement falls below `tol`, or after
-    `max_iter` iterations.
-    """
-
-    X: NDArray
-    start: NDArray[np.float64]
-    tol: float = 1e-2
-    max_iter: int = 100
-
-    @property
-    def relative_tol(self) -> float:
-        """The same rule in scikit-learn's terms: a square, relative to the mean variance."""
-        return self.tol**2 / float(np.var(self.X, axis=0).mean())
 
 
 @cache
@@ -39,6 +30,11 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB")).reshape(-1, 3)
+
+
+def drawn(X: NDArray, k: int) -> NDArray[np.float64]:
+    """The start of the tutorial: different samples, drawn at random."""
+    return np.random.default_rng(SEED).choice(X, size=k, replace=False).astype(np.float64)
 
 
 @cache
@@ -58,5 +54,4 @@ def own_flower(k: int) -> Problem:
 def tutorial_flower(k: int) -> Problem:
     """The tutorial's picture and exactly its start, ties and all."""
     X = pixels(TUTORIAL)
-    start = np.random.default_rng(SEED).choice(X, size=k, replace=False)
-    return Problem(X, start.astype(np.float64))
+    return Problem(X, drawn(X, k))

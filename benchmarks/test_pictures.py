@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from kmq import reference
+from kmq.competitors import COMPETITORS
 
-from .competitors import COMPETITORS
 from .problems import TUTORIAL, own_flower, tutorial_flower
 
 ks = pytest.mark.parametrize("k", [8, 16, 32])
-competitors = pytest.mark.parametrize("name", COMPETITORS)
+competitors = pytest.mark.parametrize("name", ["numpy", "scikit-learn", "kmq"])
 
 
 class Fits(dict):
@@ -17,7 +17,7 @@ class Fits(dict):
 
     def __missing__(self, key):
         name, problem = key
-        return self.setdefault(key, COMPETITORS[name](problem))
+        return self.setdefault(key, COMPETITORS[name].fit(problem))
 
 
 @pytest.fixture(scope="module")
