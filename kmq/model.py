@@ -218,10 +218,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         if sp.issparse(checked):
             return self._fit_sparse(checked, sample_weight, callback)
         from kmq.engine.lloyd import lloyd
-        from kmq.engine.samples import choose_samples
 
         self._n_init = self._check_starts(checked.shape)
-        samples = choose_samples(checked, checked_weight(sample_weight, checked))
+        samples = self._samples(checked, checked_weight(sample_weight, checked))
         init = self._check_init(samples, checked.shape[1])
         # The scale is of the dtype of the samples, as in scikit-learn.
         tol = float(samples.mean_variance() * self.tol) if self.tol else 0.0
@@ -400,6 +399,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         twin = SklearnKMeans(1).fit(blank)
         twin.cluster_centers_ = centers
         return twin
+
+    def _samples(self, X: NDArray, weight: NDArray | None) -> "Samples":
+        """Samples as the engine wants them: what fits of the same ones with other k can share."""
+        from kmq.engine.samples import choose_samples
+
+        return choose_samples(X, weight)
 
     def _assigned(self, X: NDArray, weight: NDArray | None) -> "Step":
         """A step that has assigned samples to the fitted centres."""
