@@ -10,5 +10,5 @@ from kmq.cli.app import app, run
 __all__ = ["app", "run"]
 
 # The order of the help.
-_NAMES = ("quantize", "palette", "remap", "report", "profile", "compare", "info")
+_NAMES = ("quantize", "palette", "remap", "report", "profile", "compare", "info", "bench")
 app.registered_commands.sort(key=lambda command: _NAMES.index(command.name or ""))

@@ -17,7 +17,7 @@ def info(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[IN…]",
+            metavar="[IN]",
             help="Pictures, folders of them, patterns, or - for stdin; without any, the versions "
             "that a report of a problem should quote are printed.",
             show_default=False,

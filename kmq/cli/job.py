@@ -83,7 +83,7 @@ class Job:
         self._outputs = name_outputs(self._sources, output, ending)
         if self._outputs == [STANDARD]:
             if as_json:
-                raise opt.bad("is stdout, where --json prints", "-o")
+                raise opt.bad("stdout is where --json prints", "-o")
             check_stdout()
         folders = output is not None and self._outputs != [output]
         self._writing = replace(writing, make_folders=folders)
@@ -207,9 +207,12 @@ class Job:
         if written is None:
             return
         if len(self._sources) == 1:
-            self._talk.table(written.table())
+            self._talk.table(written.table(palette=self._talk.verbose))
         elif self._talk.verbose and not self._talk.quiet:
             say(written.line())
+        if not self._as_json:
+            # Of ten thousand pictures, the palettes would take hundreds of megabytes.
+            del written.summary["palette"], written.summary["counts"]
 
     def _sum_up(self, batch: Batch[Written]) -> None:
         """Tell of all pictures together."""

@@ -1,6 +1,8 @@
-"""``kmq profile``: cost and time against k."""
+"""``kmq profile`` and ``kmq bench``: cost and time against k, and beside other programs."""
 
 import os
+import sys
+from dataclasses import asdict
 from io import BytesIO
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +12,13 @@ from kmq.cli import options as opt
 from kmq.cli.app import app, examples
 from kmq.cli.batch import progress
 from kmq.cli.sources import Source
-from kmq.cli.talk import Talk, print_columns, print_json
+from kmq.cli.talk import Talk, print_columns, print_json, say
 from kmq.cli.work import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kmq.profile import KProfile
 
 _PLOTS = (".png", ".svg", ".pdf", ".jpg", ".webp")
 
@@ -51,6 +55,14 @@ def profile(
     starts: Annotated[
         int, typer.Option("--starts", min=1, help="Starts of each fit, of which the best counts.")
     ] = 5,
+    repeats: Annotated[
+        int,
+        typer.Option("--repeats", min=1, help="Fits of each k, of whose times the median counts."),
+    ] = 3,
+    log: Annotated[
+        bool,
+        typer.Option("--log", help="Draw on logarithmic axes.", rich_help_panel="Output"),
+    ] = False,
     force: opt.Force = False,
     max_pixels: opt.MaxPixels = None,
     as_json: opt.AsJson = False,
@@ -59,7 +71,8 @@ def profile(
     """Record cost and time of k-means on a picture's pixels, against the number of clusters.
 
     Cost: squared distances of all pixels to their centres, summed; the centres are as fitted.
-    Seconds: of one fit, all its starts together, without reading the picture.
+    PSNR and bytes: of the picture in those colours, as indexed PNG. Seconds: of one fit, all its
+    starts together, without reading the picture.
     """
     numbers = opt.numbers_of_colors(k)
     opt.limit_input(max_pixels)
@@ -69,47 +82,106 @@ def profile(
             raise opt.bad(f"{plot!r} must end in one of {', '.join(_PLOTS)}", "--plot")
         writing.check(plot)
     from kmq.image import load_image
-    from kmq.metrics import psnr
-    from kmq.profile import record_k_metrics
+    from kmq.profile import profile_k
 
+    talk = Talk(quiet)
     image = load_image(Source(source, source).open())
 
     def steps() -> "Iterator[int]":
-        with progress("fitting", len(numbers), Talk(quiet)) as advance:
+        with progress("fitting", len(numbers), talk) as advance:
             for number in numbers:
                 yield number
                 advance()
 
-    costs, times = record_k_metrics(image, steps(), seed, n_init=starts)
-    n_pixels = len(image.rgb_vector)
-    rows = [
-        {"k": number, "cost": cost, "psnr": psnr(cost / n_pixels), "seconds": seconds}
-        for number, cost, seconds in zip(numbers, costs, times, strict=True)
-    ]
+    found = profile_k(image, steps(), seed, n_init=starts, repeats=repeats)
     if plot is not None:
-        _draw(plot, writing, numbers, costs, times)
+        _draw(plot, writing, found, log)
     if as_json:
-        print_json("kmq.profile/1", {"input": source, "starts": starts, "seed": seed, "rows": rows})
+        how = {"input": source, "seed": seed, "starts": starts, "repeats": repeats}
+        rows = [asdict(row) for row in found.rows]
+        print_json("kmq.profile/1", {**how, "knee": found.knee, "rows": rows})
         return
     print_columns(
-        ("k", "cost", "PSNR", "seconds"),
+        ("k", "cost", "PSNR", "iterations", "seconds", "PNG bytes"),
         [
-            (str(row["k"]), f"{row['cost']:.6g}", f"{row['psnr']:.2f}", f"{row['seconds']:.4f}")
-            for row in rows
+            (
+                str(row.k),
+                f"{row.cost:.6g}",
+                f"{row.psnr:.2f}",
+                str(row.iterations),
+                f"{row.seconds:.4f}",
+                "-" if row.png_bytes is None else str(row.png_bytes),
+            )
+            for row in found.rows
         ],
     )
+    if len(numbers) > 2:
+        knee = found.knee
+        talk.note(
+            "the curve has no knee" if knee is None else f"the curve has its knee at k = {knee}"
+        )
 
 
-def _draw(
-    path: str, writing: Writing, numbers: list[int], costs: list[float], times: list[float]
-) -> None:
+def _draw(path: str, writing: Writing, found: "KProfile", log: bool) -> None:
     """Draw cost and time against k into a file."""
     import matplotlib
 
     matplotlib.use("agg")
-    from kmq.profile import plot_k_metrics
-
     buffer = BytesIO()
-    figure = plot_k_metrics(numbers, costs, times)
-    figure.savefig(buffer, format=os.path.splitext(path)[1].lower().removeprefix("."), dpi=150)
+    kind = os.path.splitext(path)[1].lower().removeprefix(".")
+    found.plot(log=log).savefig(buffer, format=kind, dpi=150)
     writing.write(path, buffer.getvalue())
+
+
+@app.command(
+    "bench", epilog=examples("kmq bench", "kmq bench photo.jpg -k 16,64 --slow", "kmq bench --json")
+)
+def bench(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[IN]",
+            help="A picture, or - for stdin; by default a photo that comes with scikit-learn.",
+            show_default=False,
+        ),
+    ] = None,
+    k: Annotated[
+        str,
+        typer.Option(
+            "--clusters",
+            "-k",
+            metavar="K,K…",
+            help="Numbers of clusters, and ranges such as 4:16:4.",
+        ),
+    ] = "8,16,32",
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Fits whose median counts, after a first one.")
+    ] = 5,
+    slow: Annotated[
+        bool, typer.Option("--slow", help="Time programs too that take seconds a fit.")
+    ] = False,
+    max_pixels: opt.MaxPixels = None,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Time k-means beside whatever other programs are installed, on this machine.
+
+    All get the same pixels, start and stopping rule, and the table says whose result is the same.
+    """
+    numbers = opt.numbers_of_colors(k)
+    opt.limit_input(max_pixels)
+    from kmq.bench import run
+
+    image = None
+    if source is not None:
+        from kmq.image import load_image
+
+        image = load_image(Source(source, source).open())
+    tell = None if quiet or not sys.stderr.isatty() else say
+    found = run(image, numbers, repeats=repeats, slow=slow, progress=tell)
+    if as_json:
+        print_json("kmq.bench/1", {"input": source, **asdict(found)})
+        return
+    from rich.console import Console
+
+    Console().print(found.table())

@@ -56,7 +56,7 @@ class PictureFormat(StrEnum):
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="IN…",
+        metavar="IN",
         help="Pictures of any kind that Pillow reads, folders of them, patterns such as "
         "'*.jpg', or - for stdin.",
         show_default=False,

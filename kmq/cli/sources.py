@@ -173,7 +173,7 @@ def name_outputs(sources: Sequence[Source], output: str | None, ending: str | No
     several = len(sources) != 1 or sources[0].below != os.path.basename(sources[0].name)
     if output is None and any(source.is_standard for source in sources):
         if several:
-            raise bad("is needed where stdin is one of several pictures", "-o")
+            raise bad("where stdin is one of several pictures, name a folder", "-o")
         output = STANDARD
     if output == STANDARD:
         if len(sources) != 1:
@@ -204,4 +204,4 @@ def _is_folder(output: str) -> bool:
 def check_stdout() -> None:
     """Refuse to write a picture to a terminal."""
     if sys.stdout.isatty():
-        raise bad("is stdout, a terminal: name a file, or redirect it", "-o")
+        raise bad("stdout is a terminal; name a file, or redirect it", "-o")

@@ -56,7 +56,7 @@ def palette(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="IN…",
+            metavar="IN",
             help="Pictures, folders of them, patterns, or - for stdin, which get one palette "
             "together; or one palette file, to convert.",
             show_default=False,
@@ -120,7 +120,7 @@ def palette(
     opt.limit_input(max_pixels)
     if as_json:
         if output != STANDARD or file_format not in (None, PaletteFormat.json):
-            raise opt.bad("is for stdout, and is a format of its own", "--json")
+            raise opt.bad("it is a format of its own, and for stdout", "--json")
         file_format = PaletteFormat.json
     if output != STANDARD and file_format is not None:
         output_kind = os.path.splitext(output)[1].lower().removeprefix(".")

@@ -25,7 +25,9 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Talk:
-    """How much is said: `quiet` leaves errors only, `verbose` adds every picture of many."""
+    """How much is said: `quiet` leaves errors only, `verbose` adds each of many pictures, and
+    the palette of a single one.
+    """
 
     quiet: bool = False
     verbose: bool = False

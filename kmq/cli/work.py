@@ -93,15 +93,15 @@ class Written:
         before = self.summary["bytes_in"]
         return before is not None and self.summary["bytes_out"] > before
 
-    def table(self) -> dict[str, str]:
-        """What people are told of it."""
+    def table(self, *, palette: bool = False) -> dict[str, str]:
+        """What people are told of it, with the colours if wished."""
         facts = self.summary
         size = f"{facts['width']} x {facts['height']}"
         if facts["frames"] > 1:
             size += f", {facts['frames']} frames"
         psnr = "infinite" if facts["psnr"] == float("inf") else f"{facts['psnr']:.2f} dB"
         distinct = "" if facts["distinct"] is None else f"{facts['distinct']} → "
-        return {
+        rows = {
             "size": size,
             "distinct colours": f"{distinct}{len(facts['palette'])}",
             "cost": f"{facts['cost']:.2f}",
@@ -110,6 +110,9 @@ class Written:
             "bytes": self.bytes,
             "seconds": f"{facts['seconds']:.3f}",
         }
+        if palette:
+            rows["palette"] = " ".join(facts["palette"])
+        return rows
 
     @property
     def bytes(self) -> str:
