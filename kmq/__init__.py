@@ -14,14 +14,32 @@ _HOME_OF = {
     "kmeans_plusplus": "kmq.model",
     "clusters_cost": "kmq.model",
     "Image": "kmq.image",
+    "IndexedImage": "kmq.image",
     "load_image": "kmq.image",
+    "display_image": "kmq.image",
+    "display_images": "kmq.image",
+    "plot_rgb_vector": "kmq.image",
+    "rgb_vector_to_image": "kmq.image",
     "quantize_image": "kmq.image",
+    "fit_palette": "kmq.image",
+    "TargetMissedError": "kmq.image",
+    "Palette": "kmq.palette",
+    "quantize_animation": "kmq.animation",
     "record_k_metrics": "kmq.profile",
     "plot_k_metrics": "kmq.profile",
     "show_versions": "kmq.about",
     "warmup": "kmq.about",
 }
-_ROOMS = ("engine", "image", "model", "profile", "reference")
+_ROOMS = (
+    "animation",
+    "engine",
+    "image",
+    "metrics",
+    "model",
+    "palette",
+    "profile",
+    "reference",
+)
 
 __all__ = ["__version__", *_HOME_OF, *_ROOMS]
 

@@ -38,7 +38,9 @@ def assign(kernel, X, centers, start, stop, labels, sq_dist):
     if kernel == "narrow":
         dims = (0,) * X.shape[1]
         return dense.assign_narrow(X, centers, dims, start, stop, labels, sq_dist)
-    return dense.assign_wide(X, centers, start, stop, labels, sq_dist)
+    tiles = np.empty((-(-(stop - start) // 16), X.shape[1], 16), X.dtype)
+    dense.fill_tiles(X, start, stop, tiles)
+    return dense.assign_tiles(tiles, centers, start, stop, labels, sq_dist)
 
 
 @kernels

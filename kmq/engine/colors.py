@@ -66,7 +66,7 @@ class ColorSet:
         """
         pixels = _frozen(pixels)
         n, d = pixels.shape
-        spread = _morton_bits(d)
+        spread = morton_bits(d)
         if self.places is None:
             codes, wanted = _codes(self.colors, spread), _codes(pixels, spread)
             return values[np.searchsorted(codes, wanted)]
@@ -98,7 +98,7 @@ def _codes(pixels: NDArray[np.uint8], spread: tuple[NDArray[np.uint32], ...]) ->
 
 
 @cache
-def _morton_bits(d: int) -> tuple[NDArray[np.uint32], ...]:
+def morton_bits(d: int) -> tuple[NDArray[np.uint32], ...]:
     """Places of the bits of each value of each of `d` channels, the first channel highest."""
     values = np.arange(256, dtype=np.uint32)
     tables = tuple(np.zeros(256, np.uint32) for _ in range(d))
@@ -140,7 +140,7 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
     """
     pixels = _frozen(pixels)
     n, d = pixels.shape
-    spread = _morton_bits(d)
+    spread = morton_bits(d)
     if d > _MOST_BITMAP_CHANNELS:
         return _sorted_colors(pixels, spread, return_index)
 

@@ -6,9 +6,14 @@ from numpy.typing import NDArray
 from kmq.engine.steps import TieRule, block_rows
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import dense
+from kmq.kernels.simd import LANES
 
 # Above this many features, unrolling the loop over them costs more compile time than it saves.
-NARROW = 16
+NARROW = 8
+# Up to this many values, samples of more features stay laid out in tiles between iterations;
+# more are laid out anew in each, so many rows at a time.
+_KEPT_VALUES = 1 << 19
+_PASSING_ROWS = 4096
 
 
 class SampleStep:
@@ -87,13 +92,18 @@ class DenseStep(SampleStep):
     """Brute force over float samples: every sample against every centre.
 
     Memory: n · (4 + itemsize) bytes for labels and distances, at most 32 · k · d float64 for
-    the sums of the blocks. Parameters as for `SampleStep`.
+    the sums of the blocks, and a copy of the samples where they are few and wide. Parameters as
+    for `SampleStep`.
     """
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
         super().__init__(X, weight, k)
         n, d = X.shape
         self._sq_dist = np.zeros(n, X.dtype)
+        self._tiles: NDArray | None = None
+        if d > NARROW and n * d <= _KEPT_VALUES:
+            self._tiles = np.empty((-(-n // LANES), d, LANES), X.dtype)
+            dense.fill_tiles(X, 0, n, self._tiles)
         self._block_sums = np.zeros((self._n_blocks, k, d))
         self._block_counts = np.zeros((self._n_blocks, k))
         self.sums = self._block_sums[0]
@@ -111,7 +121,16 @@ class DenseStep(SampleStep):
             return dense.assign_narrow(
                 self._X, centers, (0,) * d, start, stop, self._labels, self._sq_dist
             )
-        return dense.assign_wide(self._X, centers, start, stop, self._labels, self._sq_dist)
+        if self._tiles is not None:
+            tiles = self._tiles[start // LANES : -(-stop // LANES)]
+            return dense.assign_tiles(tiles, centers, start, stop, self._labels, self._sq_dist)
+        changed = 0
+        for first in range(start, stop, _PASSING_ROWS):
+            last = min(first + _PASSING_ROWS, stop)
+            tiles = np.empty((-(-(last - first) // LANES), d, LANES), self._X.dtype)
+            dense.fill_tiles(self._X, first, last, tiles)
+            changed += dense.assign_tiles(tiles, centers, first, last, self._labels, self._sq_dist)
+        return changed
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.color_step import ColorCells, ColorStep
-from kmq.engine.colors import ColorSet, _morton_bits
+from kmq.engine.colors import ColorSet, morton_bits
 from kmq.engine.lloyd import Fit, lloyd
 from kmq.engine.samples import FloatSamples
 from kmq.engine.steps import Step, TieRule
@@ -106,7 +106,7 @@ def merge_colors(sets: list[ColorSet]) -> ColorSet:
 
 def morton_codes(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """(n,) Morton codes of colours of three channels."""
-    red, green, blue = _morton_bits(3)
+    red, green, blue = morton_bits(3)
     return red[rgb[:, 0]] | green[rgb[:, 1]] | blue[rgb[:, 2]]
 
 

@@ -99,7 +99,8 @@ class Step(Protocol):
 def block_rows(n: int, k: int) -> int:
     """Samples a block, from the shapes alone: few enough blocks that their sums stay small."""
     n_blocks = max(1, min(_MOST_BLOCKS, n // max(_LEAST_ROWS, 8 * k)))
-    return -(-n // n_blocks)
+    # Whole vectors of samples, of sixteen.
+    return -(-n // (16 * n_blocks)) * 16
 
 
 def choose_step(X: NDArray, weight: NDArray[np.float64], k: int) -> Step:
