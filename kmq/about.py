@@ -38,7 +38,8 @@ def warmup() -> None:
     """Compile the kernels of the usual fits ahead of time, into the cache.
 
     Covers float64 and float32 samples of two, three and many features, few samples and many,
-    8-bit pixels, and pictures, dithered or not. A later fit, in this process or another, then starts without compiling.
+    8-bit pixels, and pictures, dithered or not. A later fit, in this process or another, then
+    starts without compiling.
     Takes half a minute the first time, and a second where the cache is warm.
     """
     import warnings
@@ -66,7 +67,7 @@ def warmup() -> None:
                 # Starts of whole numbers are where samples can be equally near to two centres.
                 for init in ("k-means++", np.rint(real[:8])):
                     KMeans(8, init=init, max_iter=2, random_state=0).fit(X).predict(X)
-        pixels = rng.integers(0, 256, (120, 100, 3)).astype(np.uint8)
+        pixels = rng.randint(0, 256, (120, 100, 3)).astype(np.uint8)
         KMeans(16, max_iter=2, random_state=0).fit(pixels.reshape(-1, 3)).predict(pixels[0])
         quantize_image(Image(pixels), 16, max_iter=2, dither="floyd-steinberg")
 

@@ -145,7 +145,8 @@ class _ForgivingCache(caching.FunctionCache):
 
     def __init__(self, py_func: Callable[..., Any]) -> None:
         super().__init__(py_func)
-        self._cache_file = _SealedFiles(cache_dir(), self._impl.filename_base, _sources_stamp())
+        files = _SealedFiles(cache_dir(), self._impl.filename_base, _sources_stamp())
+        self._cache_file: Any = files
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
