@@ -9,9 +9,9 @@ from kmq.engine.colors import ColorSet
 from kmq.engine.steps import TieRule
 from kmq.engine.team import Team
 from kmq.engine.threads import n_threads, run_blocks
+from kmq.kernels import color_centers, dense
 from kmq.kernels import color_team as teams
 from kmq.kernels import colors as kernels
-from kmq.kernels import dense
 
 # Products of weights and squared channels stay below 2^63 up to this total weight.
 MOST_WEIGHT = 1 << 45
@@ -212,7 +212,7 @@ class ColorStep:
         """Bring the labels up to date with new centres; True if one changed."""
         shared, orders = self._shared, self._orders
         before = int(self._moments[-1, 0])
-        largest = kernels.measure_moves(centers, orders.centers, orders.moved, orders.rows)
+        largest = color_centers.measure_moves(centers, orders.centers, orders.moved, orders.rows)
         orders.reach[0] = 2.0 * largest
         n_chunks = -(-len(shared.groups.radius) // teams.CHUNK)
         work = (shared.cells, shared.groups, orders, self._state)
@@ -247,7 +247,7 @@ class ColorStep:
     def assigned_inertia(self) -> float:
         """See `Step`."""
         return float(
-            kernels.moment_inertia(self._moments, self._orders.centers, self._shared.sq_total)
+            color_centers.moment_inertia(self._moments, self._orders.centers, self._shared.sq_total)
         )
 
     def inertia(self, centers: NDArray) -> float:
