@@ -1,79 +1,85 @@
-"""Turn saved benchmarks into the README's tables: ``python -m benchmarks.report results.json``.
+"""Turn saved benchmarks into tables and figures: ``python -m benchmarks.report *.json``.
 
-A table called ``flower`` stands in the README between ``<!-- table: flower -->`` and
-``<!-- /table -->`` and shows the benchmark ``test_flower``.
+The README's table ``flower`` stands between ``<!-- table: flower -->`` and
+``<!-- /table -->``; `TABLES` says of which benchmarks it is made. Of a benchmark that several
+files hold, the newest counts; tables and figures without results stay as they are.
 """
 
 import json
 import re
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from .competitors import COMPETITORS
+from . import figures, tables
 from .problems import ROOT
 
+Run = dict[str, Any]
 
-def table(results, name):
-    """Return the table of one benchmark in Markdown, or None where it was not run."""
-    runs = {
-        (run["extra_info"]["k"], run["extra_info"]["competitor"]): run
-        for run in results["benchmarks"]
-        if run["name"].partition("[")[0] == f"test_{name}"
-    }
-    if not runs:
-        return None
-    names = [competitor for competitor in COMPETITORS if any(competitor in key for key in runs)]
-    head = ["k", "iterations", "cost per pixel", *names]
-    lines = [head, ["---:"] * len(head)]
-    for k in sorted({k for k, _ in runs}):
-        row = {competitor: runs[k, competitor] for competitor in names}
-        ours = row["kmq"]["extra_info"]
-        cost = f"{ours['inertia'] / ours['n']:.2f}"
-        times = {competitor: run["stats"]["median"] for competitor, run in row.items()}
-        cells = [_cell(times[competitor], times["kmq"]) for competitor in names]
-        lines.append([str(k), str(ours["iterations"]), cost, *cells])
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"{body}\n\n{_caption(results, runs)}"
+TABLES: dict[str, tuple[tuple[str, ...], Callable[[list[Run]], str]]] = {
+    "headline": (("test_lloyd", "test_seeded", "test_from_file_to_indices"), tables.headline),
+    "flower": (("test_flower",), tables.pictures),
+    "tutorial": (("test_tutorial_flower",), tables.pictures),
+    "sweep": (("test_sweep",), tables.sweep),
+    "colors": (("test_lloyd", "test_seeded"), tables.colors),
+    "file": (("test_from_file_to_indices",), tables.file_to_indices),
+    "general": (("test_whole_fit", "test_iterations"), tables.general),
+    "tools": (("test_quantize",), tables.tools),
+    "dither": (("test_dither",), tables.dither),
+    "startup": (("test_fresh_process", "test_very_first_fit", "test_tiny_data"), tables.startup),
+    "memory": (("test_memory", "test_memory_of_defaults"), tables.memory),
+    "slopes": (("test_slope",), tables.slopes),
+}
+FIGURES: dict[str, tuple[tuple[str, ...], Callable[[list[Run], Path], None]]] = {
+    "time_against_k.png": (("test_flower",), figures.time_against_k),
+    "photos.png": (("test_lloyd", "test_seeded"), figures.photos),
+    "general.png": (("test_whole_fit", "test_iterations"), figures.general),
+    "growth.png": (("test_slope",), figures.growth),
+}
 
 
-def rewrite(readme, results):
+def merged(paths: Iterable[Path]) -> list[Run]:
+    """Benchmarks of several files, of each the newest run."""
+    found: dict[str, tuple[str, Run]] = {}
+    for path in paths:
+        saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        for run in saved["benchmarks"]:
+            name = run["fullname"]
+            if name not in found or found[name][0] < saved["datetime"]:
+                found[name] = saved["datetime"], run
+    return [run for _, run in found.values()]
+
+
+def chosen(runs: list[Run], tests: tuple[str, ...]) -> list[Run]:
+    """Runs of some tests."""
+    return [run for run in runs if run["name"].partition("[")[0] in tests]
+
+
+def rewrite(readme: str, runs: list[Run]) -> str:
     """Return the README's text with every table renewed for which there are results."""
 
-    def renew(match):
-        new = table(results, match["name"])
-        return match[0] if new is None else f"{match['open']}\n\n{new}\n\n{match['close']}"
+    def renew(match: re.Match) -> str:
+        tests, make = TABLES[match["name"]]
+        some = chosen(runs, tests)
+        if not some:
+            return match[0]
+        return f"{match['open']}\n\n{make(some)}\n\n{match['close']}"
 
     marked = r"(?P<open><!-- table: (?P<name>\w+) -->).*?(?P<close><!-- /table -->)"
     return re.sub(marked, renew, readme, flags=re.DOTALL)
 
 
-def _cell(seconds, ours):
-    """Return a time, and how many times it is that of kmq."""
-    time = f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
-    return time if seconds == ours else f"{time} ({seconds / ours:.3g}×)"  # noqa: RUF001
-
-
-def _caption(results, runs):
-    """Return what was measured where, when and with which versions."""
-    machine, some = results["machine_info"], runs[next(key for key in runs if "kmq" in key)]
-    info = some["extra_info"]
-    rounds = {name: run["stats"]["rounds"] for (_, name), run in runs.items()}
-    counted = ", ".join(f"{name} {count}" for name, count in rounds.items())
-    versions = ", ".join(f"{name} {text}" for name, text in info["versions"].items())
-    return (
-        f"Median time of one fit (fits timed: {counted}; warm, compile time apart) on all "
-        f"{info['n']:,} pixels, and in brackets how many times that of kmq. "
-        f"{info['cores']} cores of {machine['cpu'].get('brand_raw', machine['machine'])}, "
-        f"Python {machine['python_version']}, {versions}, {results['datetime'][:10]}."
-    )
-
-
-def main(path):
-    """Renew the README's tables from one file of saved benchmarks."""
+def main(paths: Iterable[str]) -> None:
+    """Renew tables and figures from files of saved benchmarks."""
+    runs = merged(map(Path, paths))
     readme = ROOT / "README.md"
-    results = json.loads(Path(path).read_text())
-    readme.write_text(rewrite(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
+    readme.write_text(rewrite(readme.read_text(encoding="utf-8"), runs), encoding="utf-8")
+    for name, (tests, draw) in FIGURES.items():
+        some = chosen(runs, tests)
+        if some:
+            draw(some, ROOT / "img" / name)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

@@ -1,4 +1,6 @@
-"""Time of one fit against k, on all pixels of a picture."""
+"""Time of one fit against k, on all pixels of a picture, and of the tutorial's sweep over k."""
+
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from kmq import reference
 from kmq.competitors import COMPETITORS
 
-from .problems import TUTORIAL, own_flower, tutorial_flower
+from .problems import SEED, TUTORIAL, own_flower, tutorial_flower
 
 ks = pytest.mark.parametrize("k", [8, 16, 32])
 competitors = pytest.mark.parametrize("name", ["numpy", "scikit-learn", "kmq"])
@@ -68,3 +70,28 @@ def test_tutorial_flower(benchmark, solve, fits, name, k):
     if name == "kmq":
         assert_same(fit, fits["scikit-learn", problem])
     np.testing.assert_allclose(inertia(problem, fit), inertia(problem, plain), rtol=1e-4)
+
+
+@pytest.mark.grid
+@pytest.mark.skipif(not TUTORIAL.exists(), reason="the tutorial's picture is not on this machine")
+def test_sweep(benchmark):
+    """The tutorial's sweep with five starts for each k, by kmq and by scikit-learn."""
+    from sklearn.cluster import KMeans
+
+    from kmq import load_image, record_k_metrics
+
+    img, k_values = load_image(TUTORIAL), list(range(2, 65, 2))
+    benchmark.group = "the tutorial's sweep, k = 2, 4 … 64, five starts each"
+    costs, times = benchmark.pedantic(
+        record_k_metrics, (img, k_values, SEED), rounds=3, warmup_rounds=1
+    )
+    begun = perf_counter()
+    their_costs, their_times = record_k_metrics(img, k_values, SEED, estimator=KMeans)
+    benchmark.extra_info.update(
+        k=k_values,
+        scikit_learn_s=perf_counter() - begun,
+        kmq_times=times,
+        scikit_learn_times=their_times,
+        costs=costs,
+    )
+    np.testing.assert_allclose(costs, their_costs, rtol=1e-9)

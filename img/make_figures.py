@@ -1,7 +1,8 @@
-"""Make the README's figures from ``flower.jpg``, with nothing but kmq's public functions.
+"""Make the README's figures from ``flower.jpg``.
 
 ``quantized.png`` shows the picture beside its quantizations, ``colors.png`` its colours and the
-centroids in the RGB cube, ``k_metrics.png`` cost and time against k.
+centroids in the RGB cube, ``k_metrics.png`` cost and time against k, ``cells.png`` the cells that
+an iteration looks at in place of pixels.
 """
 
 import argparse
@@ -15,9 +16,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from mpl_toolkits.mplot3d import Axes3D
 
 import kmq
+from kmq.engine.colors import distinct_colors
+from kmq.kernels.colors import CELL
 
 HERE = Path(__file__).parent
 DPI = 160
@@ -102,8 +106,46 @@ def _rgb_cube(fig: Figure, position: int, title: str) -> Axes3D:
 
 def _figure_k_metrics(img: kmq.Image) -> Figure:
     """Draw cost and time against k."""
-    costs, seconds = kmq.record_k_metrics(img, list(SWEPT_K), random_state=SEED)
-    return kmq.plot_k_metrics(list(SWEPT_K), costs, seconds, figsize=(10, 4))
+    recorded = kmq.profile.profile_k(img, SWEPT_K, SEED, repeats=5, pictures=False)
+    return recorded.plot(figsize=(10, 4))
+
+
+def _figure_cells(img: kmq.Image) -> Figure:
+    """Draw the cells of colours of two channels, and who owns them at the end of a fit."""
+    pixels = np.ascontiguousarray(img.rgb_vector[:, ::2])
+    found = distinct_colors(pixels)
+    colors = found.colors.astype(float)
+    centers = kmq.KMeans(CLOUD_K, random_state=SEED).fit(pixels).cluster_centers_
+    owners = np.square(colors[:, None] - centers).sum(axis=2).argmin(axis=1)
+    # Without its two greys, which stand for shared cells here.
+    hues = plt.get_cmap("tab20")(np.delete(np.arange(20), [14, 15])[:CLOUD_K])
+    fig, (whole, part) = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
+    starts = range(0, len(colors), CELL)
+    boxes = [
+        (colors[i : i + CELL].min(axis=0), np.ptp(colors[i : i + CELL], axis=0)) for i in starts
+    ]
+    shared = [len(set(owners[i : i + CELL])) > 1 for i in starts]
+    # Where the curve through the colours jumps, a cell spans a gap: small ones are drawn over it.
+    for i in np.argsort([-(width + 1) * (height + 1) for _, (width, height) in boxes]):
+        (low, (width, height)), hue = boxes[i], hues[owners[i * CELL]]
+        for ax in (whole, part):
+            box = Rectangle(low - 0.5, width + 1, height + 1)
+            box.set(facecolor="#d5d8dc" if shared[i] else hue, edgecolor="white")
+            box.set_linewidth(0.3 if ax is whole else 1)
+            ax.add_patch(box)
+    for ax, size in ((whole, 28), (part, 90)):
+        ax.scatter(*centers.T, s=size, color="white", edgecolor=INK, linewidth=1.2, zorder=3)
+        ax.set(xlabel="red", ylabel="blue", aspect="equal")
+    part.scatter(*colors.T, s=3, color=INK, linewidths=0, zorder=2)
+    middle = centers[np.argsort(np.square(centers - colors.mean(axis=0)).sum(axis=1))[0]]
+    left, bottom = middle - 28
+    view = Rectangle((left, bottom), 56, 56, fill=False, edgecolor=INK, linewidth=1.2, zorder=4)
+    whole.add_patch(view)
+    whole.set(xlim=(-4, 260), ylim=(-4, 260))
+    part.set(xlim=(left, left + 56), ylim=(bottom, bottom + 56))
+    whole.set_title(f"{len(pixels):,} pixels, {len(colors):,} colours, {len(boxes):,} cells")
+    part.set_title(f"grey: the {sum(shared):,} cells whose colours have several owners")
+    return fig
 
 
 def _save(fig: Figure, path: Path) -> None:
@@ -119,6 +161,7 @@ def main() -> None:
         "quantized": _figure_quantized,
         "colors": _figure_colors,
         "k_metrics": _figure_k_metrics,
+        "cells": _figure_cells,
     }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(figures)}: all")
