@@ -295,7 +295,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         samples = self._check_new(X)
         if sp.issparse(samples):
             return self._as_sklearn().predict(samples)
-        return self._assigned(samples, np.ones(len(samples))).labels
+        return self._assigned(samples, None).labels
 
     def transform(self, X: ArrayLike) -> NDArray:
         """Return the distances of samples to all centres.
@@ -384,7 +384,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         if callback is not None:
             raise ValueError("callback is not available for sparse samples: scikit-learn fits them")
         weight = checked_weight(sample_weight, X)
-        fitted = SklearnKMeans(**self.get_params(deep=False)).fit(X, sample_weight=weight)
+        own = {name: getattr(self, name) for name in self._parameter_constraints}
+        fitted = SklearnKMeans(**own).fit(X, sample_weight=weight)
         for name in ("cluster_centers_", "labels_", "inertia_", "n_iter_"):
             setattr(self, name, getattr(fitted, name))
         self.backend_ = "scikit-learn"

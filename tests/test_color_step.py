@@ -269,3 +269,35 @@ def test_choice_of_samples(rng: np.random.Generator) -> None:
     assert isinstance(choose_samples(pixels, np.full(9_000, 2.0**40)), FloatSamples)
     assert isinstance(choose_samples(pixels[:100], None), FloatSamples)
     assert isinstance(choose_samples(read_only(np.zeros((9_000, 5), np.uint8)), None), FloatSamples)
+
+
+@pytest.mark.parametrize("far", [400.0, 1e4, 1e6, 1e16, -1e5])
+def test_centers_far_from_all_colors(far: float, rng: np.random.Generator) -> None:
+    colors = distinct_colors(rng.integers(0, 256, (20_000, 3), np.uint8), return_index=False)
+    step = ColorStep(ColorCells(colors), 20)
+    near = rng.uniform(0, 255, (20, 3))
+    away = far + rng.uniform(-0.5, 0.5, (20, 3))
+    for centers in (near, away, np.vstack([near[:9], away[9:]]), near, near + 0.01):
+        step.assign(centers)
+        np.testing.assert_array_equal(step.color_labels, brute_force(colors, centers))
+        np.testing.assert_array_equal(step.counts.sum(), colors.counts.sum())
+        assert step.assigned_inertia() == pytest.approx(step.inertia(centers), rel=1e-9)
+
+
+def test_pinned_centers_stay_where_they_are(rng: np.random.Generator) -> None:
+    from kmq.engine.palette_fit import PaletteSamples, fit_palette
+
+    colors = distinct_colors(rng.integers(0, 200, (5_000, 3), np.uint8))
+    start = np.array([[64.0] * 3, [-900.0] * 3, [-901.0, -900, -900], [128.0] * 3])
+    fit = fit_palette(
+        PaletteSamples(colors.colors, colors.colors, colors.counts),
+        4,
+        init=start,
+        n_init=1,
+        max_iter=30,
+        tol=0.0,
+        rng=np.random.RandomState(0),
+        pinned=start[3:],
+    )
+    np.testing.assert_array_equal(fit.centers[3], start[3])
+    np.testing.assert_array_equal(fit.labels, brute_force(colors, fit.centers))

@@ -120,14 +120,3 @@ def test_sums_counts_and_inertia(data):
         rtol=1e-12,
         atol=1e-12,
     )
-
-
-@quick
-@given(data=st.data())
-def test_own_distances_are_those_of_assign(data):
-    X, _, centers, start, stop = data.draw(problems(FEATURES["wide"]))
-    labels, sq_dist = np.zeros(len(X), np.int32), np.zeros(len(X), X.dtype)
-    assign("wide", X, centers, start, stop, labels, sq_dist)
-    own = np.zeros(len(X), X.dtype)
-    dense.own_sq_distances(X, centers, labels, start, stop, own)
-    np.testing.assert_array_equal(own, sq_dist)

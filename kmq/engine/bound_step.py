@@ -101,13 +101,10 @@ class BoundStep(SampleStep):
         way = self._plan.wide - self._reference
         lever = self.sums - self.counts[:, np.newaxis] * self._reference
         return float(
-            self._growth - 2.0 * np.vdot(way, lever) + self.counts @ np.einsum("ij,ij->i", way, way)
+            self._growth
+            - 2.0 * (way * lever).sum()
+            + (self.counts * np.square(way).sum(axis=1)).sum()
         )
-
-    def sq_distances(self) -> NDArray:
-        """See `Step`."""
-        assert self._plan is not None
-        return self.own_sq_distances(self._plan.centers)
 
     def _assign(self, centers: NDArray) -> NDArray[np.int32]:
         """Assign the samples to centres; those whose label changed."""

@@ -73,7 +73,6 @@ class CellStep(SampleStep):
 
         run_blocks(task, self._n_cell_blocks, self._cell_threads)
         self._spread = False
-        self._centers = centers
         return bool(changed.any())
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
@@ -103,7 +102,3 @@ class CellStep(SampleStep):
     def assigned_inertia(self) -> float:
         """See `Step`."""
         return float(self._sq_totals.sum())
-
-    def sq_distances(self) -> NDArray:
-        """See `Step`."""
-        return self.own_sq_distances(self._centers)

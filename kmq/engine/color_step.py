@@ -135,6 +135,8 @@ class ColorStep:
         Number of clusters.
     """
 
+    pinned = 0
+
     def __init__(self, cells: ColorCells, k: int) -> None:
         self._shared = cells
         self._k = k
@@ -191,7 +193,7 @@ class ColorStep:
 
     def n_filled(self) -> int:
         """See `Step`."""
-        return int(np.count_nonzero(self.counts))
+        return int(np.count_nonzero(np.bincount(self.color_labels, minlength=self._k)))
 
     def mean(self) -> NDArray[np.float64]:
         """See `Step`."""
@@ -213,12 +215,38 @@ class ColorStep:
         shared, orders = self._shared, self._orders
         before = int(self._moments[-1, 0])
         largest = color_centers.measure_moves(centers, orders.centers, orders.moved, orders.rows)
+        self._centers = centers
+        if not np.isfinite(largest):
+            orders.centers[:] = np.nan  # the next visits start afresh
+            return self._compare_all(centers)
         orders.reach[0] = 2.0 * largest
         n_chunks = -(-len(shared.groups.radius) // teams.CHUNK)
         work = (shared.cells, shared.groups, orders, self._state)
         self._team.work(n_chunks, work, self._tallies)
         self._moments = self._tallies[0] if not self._helpers else self._tallies.sum(axis=0)
         return bool(self._moments[-1, 0] != before)
+
+    def _compare_all(self, centers: NDArray) -> bool:
+        """Do by brute force what `_visit` does, for centres too far off for its float32."""
+        colors, state = self._shared.colors, self._state
+        m, d = colors.colors.shape
+        labels = np.empty(m, np.int32)
+        dense.assign_narrow(
+            self._shared.floats, centers, (0,) * d, 0, m, labels, np.empty(m, np.float64)
+        )
+        changed = int(np.count_nonzero(labels != self.color_labels))
+        state.labels.reshape(-1)[:m] = labels
+        state.labels.reshape(-1)[m:] = labels[-1]
+        state.owner[:] = -1
+        for alarm in (state.alarm, state.next, state.slack):
+            alarm[:] = -np.inf
+        total = int(self._moments[-1, 0]) + changed
+        self._tallies[:] = 0
+        weight = colors.counts[:, np.newaxis]
+        np.add.at(self._tallies[0], labels, np.hstack([colors.colors * weight, weight]))
+        self._tallies[0, -1, 0] = total
+        self._moments = self._tallies.sum(axis=0)
+        return changed > 0
 
     def _settle(self, centers: NDArray, ties: TieRule) -> None:
         """Let true ties fall by `ties`; they lie in cells that have to be visited again."""
@@ -247,7 +275,7 @@ class ColorStep:
     def assigned_inertia(self) -> float:
         """See `Step`."""
         return float(
-            color_centers.moment_inertia(self._moments, self._orders.centers, self._shared.sq_total)
+            color_centers.moment_inertia(self._moments, self._centers, self._shared.sq_total)
         )
 
     def inertia(self, centers: NDArray) -> float:
@@ -262,11 +290,11 @@ class ColorStep:
             len(colors.colors),
         )
 
-    def sq_distances(self) -> NDArray[np.float64]:
+    def sq_distances(self, centers: NDArray) -> NDArray[np.float64]:
         """See `Step`."""
         mean = self.mean()
         shifted = self._shared.floats - mean
-        shifted -= (self._orders.centers - mean)[self.color_labels]
+        shifted -= (centers - mean)[self.color_labels]
         sq = np.square(shifted, out=shifted).sum(axis=1)
         index = self._shared.colors.index
         return sq if index is None else sq[index]

@@ -29,6 +29,7 @@ class SampleStep:
         Number of clusters.
     """
 
+    pinned = 0
     _labels: NDArray[np.int32]
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
@@ -71,16 +72,14 @@ class SampleStep:
         run_blocks(task, self._n_blocks, self._threads)
         return float(parts.sum())
 
-    def own_sq_distances(self, centers: NDArray) -> NDArray:
-        """(n,) squared distances of the samples to their own centres, of the dtype of X."""
-        labels = self.labels
+    def sq_distances(self, centers: NDArray) -> NDArray:
+        """See `Step`."""
+        labels, mean = self.labels, self.mean()
+        shifted = centers - mean
         sq_dist = np.empty(len(labels), self._X.dtype)
-
-        def task(worker: int, first: int, last: int) -> None:
-            start, stop = self._range(first)[0], self._range(last - 1)[1]
-            dense.own_sq_distances(self._X, centers, labels, start, stop, sq_dist)
-
-        run_blocks(task, self._n_blocks, self._threads)
+        for first in range(0, len(labels), _PASSING_ROWS):
+            rows = slice(first, first + _PASSING_ROWS)
+            sq_dist[rows] = np.square(self._X[rows] - mean - shifted[labels[rows]]).sum(axis=1)
         return sq_dist
 
     def sample(self, i: int) -> tuple[NDArray, float, int]:
@@ -185,7 +184,3 @@ class DenseStep(SampleStep):
 
         run_blocks(task, self._n_blocks, self._threads)
         return float(parts.sum())
-
-    def sq_distances(self) -> NDArray:
-        """See `Step`."""
-        return self._sq_dist

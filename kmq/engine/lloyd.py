@@ -94,7 +94,9 @@ def lloyd(
         if counts.all():
             moved = (sums / counts[:, np.newaxis]).astype(centers.dtype, copy=False)
         else:
-            moved = _average(*_relocate_empty(step, sums, counts), centers.dtype)
+            moved = _average(*_relocate_empty(step, centers, sums, counts), centers.dtype)
+        if step.pinned:
+            moved[-step.pinned :] = centers[-step.pinned :]
         # Not a product of vectors: BLAS would let its number of threads into the sum.
         shift = float(np.square(moved - centers).sum())
         centers = moved
@@ -125,16 +127,18 @@ def _on_grid(centers: NDArray) -> bool:
 
 def _average(sums: NDArray, counts: NDArray, dtype: np.dtype) -> NDArray:
     """Centres of the clusters; one that stayed empty goes where the heaviest one is."""
-    filled = counts != 0
+    filled = counts > 0
     centers = np.empty(sums.shape, dtype)
     centers[filled] = sums[filled] / counts[filled, np.newaxis]
     centers[~filled] = centers[np.argmax(counts)]
     return centers
 
 
-def _relocate_empty(step: Step, sums: NDArray, counts: NDArray) -> tuple[NDArray, NDArray]:
+def _relocate_empty(
+    step: Step, centers: NDArray, sums: NDArray, counts: NDArray
+) -> tuple[NDArray, NDArray]:
     """Give each empty cluster one of the samples farthest from their centres, as scikit-learn."""
-    sq_dist = step.sq_distances()
+    sq_dist = step.sq_distances(centers)
     if sq_dist.max() == 0:  # fewer distinct samples than clusters: nowhere to go
         return sums, counts
     sums, counts = sums.astype(np.float64), counts.astype(np.float64)

@@ -37,19 +37,17 @@ class PaletteFit:
 class PinnedStep:
     """A step whose last centres stay where they are.
 
-    The loop divides sums by counts: a pinned cluster reports its colour and one.
-
     Parameters
     ----------
     step : Step
         What does the work.
-    pinned : (p, d) float64 array
-        The last `p` centres.
+    pinned : int
+        How many centres.
     """
 
-    def __init__(self, step: Step, pinned: NDArray[np.float64]) -> None:
+    def __init__(self, step: Step, pinned: int) -> None:
         self._step = step
-        self._pinned = pinned
+        self.pinned = pinned
         self.reset = step.reset
         self.mean = step.mean
         self.relabel = step.relabel
@@ -67,15 +65,13 @@ class PinnedStep:
     @property
     def sums(self) -> NDArray:
         """See `Step`."""
-        sums = self._step.sums.astype(np.float64)
-        sums[-len(self._pinned) :] = self._pinned
-        return sums
+        return self._step.sums
 
     @property
     def counts(self) -> NDArray:
-        """See `Step`."""
+        """See `Step`; a pinned cluster never counts as empty."""
         counts = self._step.counts.astype(np.float64)
-        counts[-len(self._pinned) :] = 1.0
+        counts[-self.pinned :] = np.maximum(counts[-self.pinned :], 1.0)
         return counts
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
@@ -215,7 +211,7 @@ def fit_palette(
     step: Step = samples.step(k)
     free = k - len(pinned)
     if free < k:
-        step = PinnedStep(step, pinned)
+        step = PinnedStep(step, len(pinned))
     scaled = samples.mean_variance() * tol
     best: Fit | None = None
     for _ in range(n_init):

@@ -51,7 +51,15 @@ class TieRule:
 
 
 class Step(Protocol):
-    """What the loop asks of a way of doing an iteration."""
+    """What the loop asks of a way of doing an iteration.
+
+    Attributes
+    ----------
+    pinned : int
+        How many of the last centres stay where they are.
+    """
+
+    pinned: int
 
     @property
     def sums(self) -> NDArray:
@@ -89,8 +97,11 @@ class Step(Protocol):
     def inertia(self, centers: NDArray) -> float:
         """Inertia of the present labels and `centers`, from explicit differences in float64."""
 
-    def sq_distances(self) -> NDArray:
-        """(n,) squared distances of the samples to their centres at the last `assign`."""
+    def sq_distances(self, centers: NDArray) -> NDArray:
+        """(n,) squared distances of the samples to their centres, in scikit-learn's arithmetic.
+
+        Both are taken less the mean: which of equally far samples comes first hangs on it.
+        """
 
     def sample(self, i: int) -> tuple[NDArray, float, int]:
         """Sample `i` with its weight and label."""

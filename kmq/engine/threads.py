@@ -16,6 +16,7 @@ from typing import Any
 
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+_pool_lock = Lock()
 _blas_lock = Lock()
 _blas_users = 0
 _blas_limit: Any = None
@@ -23,8 +24,8 @@ _blas_limit: Any = None
 
 def _forget_pool() -> None:
     """Let a forked child make threads of its own; its parent's did not come along."""
-    global _pool, _pool_size, _blas_lock, _blas_users
-    _pool, _pool_size = None, 0
+    global _pool, _pool_size, _pool_lock, _blas_lock, _blas_users
+    _pool, _pool_size, _pool_lock = None, 0, Lock()
     _blas_lock, _blas_users = Lock(), 0
 
 
@@ -69,10 +70,11 @@ def n_threads() -> int:
 def _workers(size: int) -> ThreadPoolExecutor:
     """The shared pool, at least `size` strong."""
     global _pool, _pool_size
-    if _pool is None or _pool_size < size:
-        _pool = ThreadPoolExecutor(size, thread_name_prefix="kmq")
-        _pool_size = size
-    return _pool
+    with _pool_lock:
+        if _pool is None or _pool_size < size:
+            _pool = ThreadPoolExecutor(size, thread_name_prefix="kmq")
+            _pool_size = size
+        return _pool
 
 
 def submit(size: int, function: Callable[..., None], *args: Any) -> Future[None] | None:

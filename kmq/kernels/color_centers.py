@@ -5,6 +5,9 @@ import numpy as np
 from kmq.kernels.colors import FAR
 from kmq.kernels.jit import kernel
 
+# How far around the colours single precision still tells distances as the cells need it.
+_ROOM = 256.0
+
 
 @kernel
 def measure_moves(centers, placed, moved, rows):
@@ -14,14 +17,16 @@ def measure_moves(centers, placed, moved, rows):
     placed   (k, d)   float64    inout: centres of the last visits, NaN before the first
     moved    (k,)     float64    out: movement of each centre, 0 in the first place
     rows     (d, >=k) float32    out: centres, one row a channel, then `FAR`
-    Returns the largest movement.
+    Returns the largest movement; infinity where a centre is too far from all colours, or NaN.
     """
     k, d = centers.shape
     largest = 0.0
+    far = False
     for j in range(k):
         sq = 0.0
         for f in range(d):
             diff = centers[j, f] - placed[j, f]
+            far = far or not (-_ROOM <= centers[j, f] <= 255.0 + _ROOM)
             sq += diff * diff
             placed[j, f] = centers[j, f]
             rows[f, j] = centers[j, f]
@@ -29,7 +34,7 @@ def measure_moves(centers, placed, moved, rows):
         largest = max(largest, moved[j])
     for f in range(d):
         rows[f, k:] = FAR
-    return largest
+    return np.inf if far else largest
 
 
 @kernel

@@ -215,21 +215,3 @@ def inertia(X, weight, centers, labels, start, stop):
     for lane in range(_PARTS):
         total += lanes[lane]
     return total
-
-
-@kernel
-def own_sq_distances(X, centers, labels, start, stop, sq_dist):
-    """Squared distances of samples to their own centres, summed as by the assignments.
-
-    X        (n, d) float  samples, C order
-    centers  (k, d) float  of the dtype of X
-    labels   (n,)   int32  centre of each sample
-    start, stop            the samples to measure
-    sq_dist  (n,)   float  out: squared distance, of the dtype of X
-    """
-    for i in range(start, stop):
-        sq = X.dtype.type(0)
-        for f in range(X.shape[1]):
-            diff = X[i, f] - centers[labels[i], f]
-            sq += diff * diff
-        sq_dist[i] = sq
