@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import index
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +14,9 @@ from kmq.colorspace import RANGE, Space, from_rgb, to_rgb
 from kmq.files import WHITE, StrPath
 from kmq.image import Image, IndexedImage, in_words, load_image
 from kmq.metrics import delta_e_summary, psnr
-from kmq.palette import Palette, as_colors
+from kmq.palette import Palette
 from kmq.remap import OPAQUE, Alpha, Dithering, VisibleColors, weighted_cost, with_opacity
+from kmq.request import Request
 
 if TYPE_CHECKING:
     from kmq.engine.colors import ColorSet
@@ -42,47 +43,6 @@ class TargetMissedError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Request:
-    """How to fit, as for `quantize_image`."""
-
-    init: Any = "auto"
-    n_init: int | str = "auto"
-    max_iter: int = 300
-    tol: float = 1e-4
-    space: Space = "rgb"
-    pinned: ArrayLike | Iterable[str] | None = None
-    random_state: int | np.random.RandomState | None = None
-
-    def __post_init__(self) -> None:
-        if self.space not in get_args(Space):
-            raise ValueError(
-                f"space must be one of {', '.join(get_args(Space))}, got {self.space!r}"
-            )
-        if isinstance(self.init, str) and self.init not in {"auto", "k-means++", "random"}:
-            raise ValueError(f"init must be auto, k-means++, random or an array, got {self.init!r}")
-        if self.n_init != "auto" and index(self.n_init) < 1:  # type: ignore[arg-type]
-            raise ValueError(f"n_init must be at least 1, got {self.n_init}")
-
-    @property
-    def starts(self) -> int:
-        """Number of starts."""
-        return 1 if self.n_init == "auto" else int(self.n_init)
-
-    @cached_property
-    def fixed(self) -> NDArray[np.uint8]:
-        """(p, 4) pinned colours, opaque."""
-        colors = as_colors([] if self.pinned is None else self.pinned)
-        return with_opacity(colors)
-
-    def rng(self) -> np.random.RandomState:
-        """A source of randomness; without a seed it is that of seed 0."""
-        seed = self.random_state
-        if isinstance(seed, np.random.RandomState):
-            return seed
-        return np.random.RandomState(0 if seed is None else seed)
-
-
-@dataclass(frozen=True)
 class _Found:
     """A palette of red, green, blue and opacity, and each distinct colour's row of it."""
 
@@ -97,7 +57,7 @@ class _Problem:
     """Distinct colours of visible pixels, to be fitted with any number of clusters."""
 
     def __init__(
-        self, colors: NDArray[np.uint8], counts: NDArray[np.int64], request: _Request
+        self, colors: NDArray[np.uint8], counts: NDArray[np.int64], request: Request
     ) -> None:
         self.colors = colors
         self.counts = counts
@@ -148,7 +108,7 @@ class _Problem:
         result = fit(
             self._samples,
             k,
-            init=request.init,
+            init=request.start(k),
             n_init=request.starts,
             max_iter=request.max_iter,
             tol=request.tol,
@@ -301,7 +261,7 @@ def quantize_image(
     target = min_psnr is not None or max_delta_e is not None
     k = _checked_k(k, target)
     dithering = Dithering(dither, strength, serpentine)
-    request = _Request(init, n_init, max_iter, tol, space, pinned, random_state)
+    request = Request(init, n_init, max_iter, tol, space, pinned, random_state)
     visible = VisibleColors(img, alpha, matte)
     problem = _Problem(visible.colors.colors, visible.colors.counts, request)
     room = k - (visible.shown is not None)
@@ -372,7 +332,7 @@ def fit_palette(
     from kmq.engine.palette_fit import merge_colors
 
     k = _checked_k(k, False)
-    request = _Request(init, n_init, max_iter, tol, space, pinned, random_state)
+    request = Request(init, n_init, max_iter, tol, space, pinned, random_state)
     merged: ColorSet | None = None
     for item in images:
         img = item if isinstance(item, Image) else load_image(item, alpha="keep")

@@ -234,5 +234,8 @@ def _on_ground(
     pixels: NDArray[np.uint8], opacity: NDArray[np.uint8], matte: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
     """Lay pixels of partial opacity on a ground."""
+    ground = np.asarray(matte)
+    if ground.shape != (3,) or not ((ground >= 0) & (ground <= OPAQUE)).all():
+        raise ValueError(f"matte must be three values from 0 to {OPAQUE}, got {matte!r}")
     share = opacity[..., np.newaxis] / OPAQUE
-    return np.rint(pixels * share + np.array(matte) * (1 - share)).astype(np.uint8)
+    return np.rint(pixels * share + ground * (1 - share)).astype(np.uint8)

@@ -158,3 +158,18 @@ def test_import_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert heavy.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"max_iter": 0}, "max_iter must be at least 1, got 0"),
+        ({"tol": -1}, "tol must not be negative, got -1"),
+        ({"init": np.zeros((1, 3))}, r"init must be of shape \(2, 3\), got \(1, 3\)"),
+        ({"init": np.full((2, 3), np.nan)}, "init holds NaN"),
+    ],
+)
+def test_wrong_ways_to_fit_are_named(wrong, words):
+    pixels = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+    with pytest.raises(ValueError, match=words):
+        image.quantize_image(image.Image(pixels), 2, **wrong)
