@@ -132,14 +132,11 @@ def growth(runs: list[Run], path: Path) -> None:
                 label = f"{name}, slope {info['slopes'][name]:.2f}"
                 axes.plot(info["x"], fitted, ":", color=HUES[name], lw=1, label=label)
             _log(axes, info["axis"], "", "s")
-            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            whole = info["axis"] == "pixels"
+            axes.set_ylabel("time of a fit" if whole else "time of an iteration")
+            axes.set_xticks(info["x"][::2], map(EngFormatter(sep=""), info["x"][::2]))
+            axes.minorticks_off()
             axes.legend(frameon=False, fontsize="small")
-        for axes in grid[:, 0]:
-            axes.set_ylabel("time of an iteration")
-        for axes, run in zip(grid.flat, runs, strict=False):
-            if run["extra_info"]["axis"] == "pixels":
-                axes.set_ylabel("time of a fit")
         _save(figure, path, runs, "Dotted: power laws fitted to the times.")
 
 

@@ -37,17 +37,23 @@ def drawn(X: NDArray, k: int) -> NDArray[np.float64]:
     return np.random.default_rng(SEED).choice(X, size=k, replace=False).astype(np.float64)
 
 
-@cache
-def own_flower(k: int) -> Problem:
-    """The project's picture and a start that no two correct programs can tell apart.
+def off_grid(X: NDArray, k: int) -> NDArray[np.float64]:
+    """A start that no two correct programs can tell apart.
 
     Drawn pixels alone leave many pixels at exactly the same distance from two centres, and
     tools that compute distances in another way break those ties in another way. Off the
     integer grid there are none, so all must arrive at the same centres.
     """
-    X, rng = pixels(FLOWER), np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     start = rng.choice(X, size=k, replace=False).astype(np.float64)
-    return Problem(X, start + rng.uniform(-0.5, 0.5, start.shape))
+    return start + rng.uniform(-0.5, 0.5, start.shape)
+
+
+@cache
+def own_flower(k: int) -> Problem:
+    """The project's picture."""
+    X = pixels(FLOWER)
+    return Problem(X, off_grid(X, k))
 
 
 @cache

@@ -156,9 +156,9 @@ def colors(runs: list[Run]) -> str:
     return (
         f"{markdown(head, rows)}\n\nTime of scikit-learn's fit over that of kmq, both given the "
         f"same 8-bit pixels of {photos} photos: geometric mean, range, and how many fits ended "
-        "with the same labels, iterations and inertia. *Same start*: drawn pixels, "
-        "`tol=0, max_iter=300`. The others part where a pixel is exactly as near to two centres, "
-        f"which the benchmark checks. {setting(runs)}\n\n<details><summary>Every fit</summary>\n\n"
+        "with the same labels, iterations and inertia. *Same start*: `init=start, tol=0, "
+        "max_iter=300`. Any others part where a pixel is exactly as near to two centres, which "
+        f"the benchmark checks. {setting(runs)}\n\n<details><summary>Every fit</summary>\n\n"
         f"{markdown(long, every, left=2)}\n\n</details>"
     )
 

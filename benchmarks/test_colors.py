@@ -8,7 +8,7 @@ import pytest
 
 from . import isolated, ties
 from .conftest import timed
-from .problems import BRYGGEN, PHOTOS, drawn, pixels
+from .problems import BRYGGEN, PHOTOS, off_grid, pixels
 
 KS = (8, 16, 32, 64, 256)
 SEEDED = {"random_state": 0}
@@ -28,9 +28,9 @@ def photo_pixels(photo):
 @ks
 @photos
 def test_lloyd(benchmark, duel, photo, k):
-    benchmark.group = f"{photo}, k={k:3d}, from drawn pixels to strict convergence"
+    benchmark.group = f"{photo}, k={k:3d}, from one start to strict convergence"
     X = photo_pixels(photo)
-    compete(benchmark, duel, X, photo, k, init=drawn(X, k), n_init=1, max_iter=300, tol=0)
+    compete(benchmark, duel, X, photo, k, init=off_grid(X, k), n_init=1, max_iter=300, tol=0)
 
 
 @pytest.mark.grid

@@ -11,7 +11,9 @@ def describe(km, rival, X: NDArray, **parameters) -> str:
     """Say ``equal`` of two fits that are, and ``parted at a tie`` where one excuses them.
 
     A tie is a sample nearer to one centre than to another by less than rounding makes of
-    |c|² - 2xc, in an iteration whose centres kmq passed through.
+    |c|² - 2xc, in an iteration whose centres kmq passed through. The first one does not count: a
+    start of its own kmq follows through all ties as scikit-learn does, and one that is given has
+    none here.
     """
     if (
         np.array_equal(km.labels_, rival.labels_)
@@ -24,7 +26,7 @@ def describe(km, rival, X: NDArray, **parameters) -> str:
         X, callback=lambda iteration, inertia, centers: trail.append(centers)
     )
     colors = np.unique(X, axis=0).astype(np.float64)
-    return "parted at a tie" if any(has_tie(colors, centers) for centers in trail) else "differ"
+    return "parted at a tie" if any(has_tie(colors, centers) for centers in trail[1:]) else "differ"
 
 
 def has_tie(colors: NDArray[np.float64], centers: NDArray[np.float64]) -> bool:
