@@ -11,6 +11,7 @@ from kmq.competitors import COMPETITORS
 
 HERE = Path(__file__).parent
 ROUNDS = 7
+HELD = pytest.StashKey[bool]()
 # Where a fit takes longer than this, one round tells enough; seconds.
 LONG = 1.0
 
@@ -44,15 +45,24 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if wanted(item)]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Keep whether a benchmark held, for its record."""
+    report = yield
+    if report.when == "call":
+        item.stash[HELD] = report.passed
+    return report
+
+
 @pytest.fixture(autouse=True)
 def _setting_recorded(request):
-    """Leave versions, cores and threads in the record of every benchmark."""
+    """Leave versions, cores, threads and the verdict in the record of every benchmark."""
     if "benchmark" not in request.fixturenames:
         yield
         return
     benchmark = request.getfixturevalue("benchmark")
     yield
-    benchmark.extra_info.update(setting())
+    benchmark.extra_info.update(setting(), held=request.node.stash.get(HELD, False))
 
 
 def timed(call, rounds=ROUNDS):

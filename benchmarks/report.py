@@ -2,7 +2,8 @@
 
 The README's table ``flower`` stands between ``<!-- table: flower -->`` and
 ``<!-- /table -->``; `TABLES` says of which benchmarks it is made. Of a benchmark that several
-files hold, the newest counts; tables and figures without results stay as they are.
+files hold, the newest counts; those that failed do not, for they compare different results.
+Tables and figures without results stay as they are.
 """
 
 import json
@@ -45,6 +46,8 @@ def merged(paths: Iterable[Path]) -> list[Run]:
     for path in paths:
         saved = json.loads(Path(path).read_text(encoding="utf-8"))
         for run in saved["benchmarks"]:
+            if not run["extra_info"]["held"]:
+                continue
             name = run["fullname"]
             if name not in found or found[name][0] < saved["datetime"]:
                 found[name] = saved["datetime"], run

@@ -187,7 +187,7 @@ def general(runs: list[Run]) -> str:
         cells.setdefault(row[0], {})[key] = info
     kinds = [(test, dtype) for test in ("test_whole_fit", "test_iterations") for dtype in _DTYPES]
     rows = []
-    for name, found in cells.items():
+    for name, found in sorted(cells.items(), key=lambda item: _shape(item[0])):
         n, d, k, source = re.fullmatch(r"(\d+)x(\d+)-k(\d+)-(\w+)", name).groups()
         line = [source, f"{int(n):,}", d, k]
         for kind in kinds:
@@ -206,6 +206,12 @@ def general(runs: list[Run]) -> str:
         f"long scikit-learn's took. Geometric mean {times(geometric_mean(ratios))}; {lost} of "
         f"{len(ratios)} lost, in bold. {setting(runs)}"
     )
+
+
+def _shape(name: str) -> tuple[str, int, int, int]:
+    """Source, n, d and k of samples, from their name."""
+    n, d, k, source = re.fullmatch(r"(\d+)x(\d+)-k(\d+)-(\w+)", name).groups()
+    return source, int(d), int(n), int(k)
 
 
 _DTYPES = ("float64", "float32")

@@ -11,6 +11,7 @@ SETTING = {
     "python": "3.12.1",
     "versions": {"kmq": "0.1.0", "numpy": "2.0.0"},
     "date": "2030-01-02",
+    "held": True,
 }
 
 
@@ -45,6 +46,13 @@ def test_the_newest_run_counts_and_losses_are_bold(tmp_path):
     assert renewed.startswith("before\n<!-- table: flower -->\n\n| k |")
     assert renewed.endswith("kmq 0.1.0, numpy 2.0.0, 2030-01-02.\n\n<!-- /table -->\nafter")
     assert report.rewrite(renewed, runs_of(tmp_path)) == renewed
+
+
+def test_a_benchmark_that_failed_does_not_count(tmp_path):
+    save(tmp_path / "a.json", "2030-01-01", flower("kmq", 8, 1.0))
+    save(tmp_path / "b.json", "2030-01-02", flower("kmq", 8, 2.0, held=False))
+    (run,) = report.merged([tmp_path / "a.json", tmp_path / "b.json"])
+    assert run["stats"]["median"] == 1.0
 
 
 def test_tables_without_results_stay(tmp_path):
