@@ -52,7 +52,7 @@ def brute_force(colors: ColorSet, centers: np.ndarray) -> np.ndarray:
     return reference.assign(colors.colors.astype(np.float64), centers)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(color_sets(), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_every_iteration_equals_brute_force(colors: ColorSet, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
