@@ -115,7 +115,7 @@ def general(runs: list[Run], path: Path) -> None:
             axes.set_xscale("log")
             axes.set_xlabel(label)
         panels[0].set_ylabel("time of scikit-learn over kmq")
-        panels[0].legend(frameon=False, loc="upper left")
+        panels[1].legend(frameon=False, loc="upper right")
         _save(figure, path, runs, "General data, float64 and float32; below 1 kmq lost.")
 
 
@@ -134,10 +134,15 @@ def growth(runs: list[Run], path: Path) -> None:
             _log(axes, info["axis"], "", "s")
             whole = info["axis"] == "pixels"
             axes.set_ylabel("time of a fit" if whole else "time of an iteration")
-            axes.set_xticks(info["x"][::2], map(EngFormatter(sep=""), info["x"][::2]))
+            axes.set_xticks(info["x"][::2], [_short(x) for x in info["x"][::2]])
             axes.minorticks_off()
             axes.legend(frameon=False, fontsize="small")
         _save(figure, path, runs, "Dotted: power laws fitted to the times.")
+
+
+def _short(number: float) -> str:
+    """A number in three digits with its SI prefix."""
+    return EngFormatter(places=None, sep="")(float(f"{number:.3g}"))
 
 
 def _line(axes: Axes, xs: list, ys: list, name: str) -> None:
