@@ -79,7 +79,8 @@ def test_a_converged_fit_stays_where_it_is(problem):
 def test_centres_are_the_means_of_their_samples(problem):
     X, weight, start = problem
     result = fit(X, weight, start, max_iter=1000)
-    if not result.strict:
+    # A cluster that was empty in the last iteration sits on a sample, and takes others after it.
+    if not result.strict or result.shift > 0:
         return
     sums, counts = reference.update(X, weight, result.labels, len(start))
     if (counts == 0).any():
