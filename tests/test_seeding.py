@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from sklearn.cluster import kmeans_plusplus as sklearn_plusplus
 
-from kmq.engine import potentials, seeding
-from kmq.engine.cell_seeding import CellPotential
-from kmq.engine.potentials import PrunedPotential
+from kmq.engine import seeding
+from kmq.engine.cell_seeding import CellPotential, TilesThenCells
+from kmq.engine.potentials import DoubleDraws, PrunedPotential, SinglePotential
+from kmq.engine.tile_seeding import TilePotential
+from kmq.kernels import draws
+
+DOUBLE = [CellPotential, PrunedPotential, TilePotential]
+FINDERS = [*DOUBLE, TilesThenCells]
 
 
 def read_only(array):
@@ -39,13 +44,13 @@ def test_same_start_as_scikit_learn(n, d, kind):
     np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("make", [CellPotential, lambda *args: PrunedPotential(*args, np.zeros(3))])
+@pytest.mark.parametrize("make", DOUBLE)
 @pytest.mark.parametrize("trials", [1, 3, 21])
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_each_round_follows_the_definition(make, trials, offset, rng):
     X = read_only(samples(5000, 3, "blobs") + offset)
     weight = read_only(rng.integers(0, 4, len(X)).astype(float))
-    potential = make(X, weight)
+    potential = make(X, weight, np.zeros(3))
     potential.start(17)
     sq_closest = ((X - X[17]) ** 2).sum(axis=1)
     for _ in range(30):
@@ -60,10 +65,10 @@ def test_each_round_follows_the_definition(make, trials, offset, rng):
         sq_closest = np.minimum(sq_closest, ((X - X[best]) ** 2).sum(axis=1))
 
 
-@pytest.mark.parametrize("make", [CellPotential, lambda *args: PrunedPotential(*args, np.zeros(2))])
+@pytest.mark.parametrize("make", DOUBLE)
 def test_duplicates_leave_nothing_to_draw(make):
     X = read_only(np.tile([[0.0, 0.0], [3.0, 4.0]], (100, 1)))
-    potential = make(X, np.ones(200))
+    potential = make(X, np.ones(200), np.zeros(2))
     potential.start(0)
     assert potential.add_best(potential.draw(np.array([0.3, 0.9]))) % 2 == 1
     assert set(potential.draw(np.array([0.0, 0.5]))) <= set(range(200))
@@ -75,8 +80,94 @@ def test_any_number_of_threads_draws_the_same(d, dtype, monkeypatch):
     X = read_only(samples(60_000, d, "blobs").astype(dtype))
     starts = []
     for threads in (1, 3):
-        monkeypatch.setattr(potentials, "n_threads", lambda threads=threads: threads)
-        monkeypatch.setattr("kmq.engine.cell_seeding.n_threads", lambda threads=threads: threads)
+        for module in ("cell_seeding", "potentials", "tile_seeding"):
+            monkeypatch.setattr(f"kmq.engine.{module}.n_threads", lambda threads=threads: threads)
         rng = np.random.RandomState(3)
         starts.append(seeding.kmeans_plusplus(X, 12, np.ones(len(X), dtype), rng))
     np.testing.assert_array_equal(*starts)
+
+
+@pytest.mark.parametrize("make", FINDERS)
+@pytest.mark.parametrize("trials", [1, 3, 21])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_each_round_follows_the_definition_in_single_precision(make, trials, offset, rng):
+    X = (samples(5000, 3, "blobs") + offset).astype(np.float32)
+    mean = X.mean(axis=0)
+    weight = rng.integers(0, 4, len(X)).astype(np.float32)
+    potential = SinglePotential(make(read_only(X), read_only(weight), mean), weight)
+    potential.start(17)
+    shifted = (X - mean).astype(float)
+    sq_closest = ((shifted - shifted[17]) ** 2).sum(axis=1).astype(np.float32)
+    total = sq_closest @ weight
+    for _ in range(60):
+        uniform = rng.random(trials)
+        reached = np.cumsum(weight * sq_closest)
+        expected = np.minimum(np.searchsorted(reached, uniform * total), len(X) - 1)
+        drawn = potential.draw(uniform)
+        np.testing.assert_array_equal(drawn, expected)
+        best = potential.add_best(drawn)
+        lowered = [
+            np.minimum(sq_closest, ((shifted - shifted[c]) ** 2).sum(axis=1).astype(np.float32))
+            for c in drawn
+        ]
+        left = np.array(lowered) @ weight[:, np.newaxis]
+        assert best == drawn[np.argmin(left)]
+        total = left[np.argmin(left)]
+        sq_closest = lowered[int(np.argmin(left))]
+        np.testing.assert_array_equal(potential._sq_dist, np.tile(sq_closest, (trials, 1)))
+
+
+@pytest.mark.parametrize("kind", ["plain", "halves", "tiny", "growing", "zeros"])
+def test_draws_of_single_precision_are_those_of_a_running_sum(kind, rng):
+    """Changes between rounds, and shares that are rounded at a tie, among them."""
+    n = 9001
+    sq_closest = rng.random(n).astype(np.float32)
+    weight = rng.integers(0, 3, n).astype(np.float32)
+    if kind == "halves":  # from sums of 2^23 on, every other share is half a unit
+        sq_closest = np.where(rng.random(n) < 0.5, 0.5, 4096.0).astype(np.float32)
+    elif kind == "tiny":
+        sq_closest *= np.float32(1e-30)
+    elif kind == "growing":
+        sq_closest = np.geomspace(1e-12, 1e20, n).astype(np.float32)
+    elif kind == "zeros":
+        sq_closest[: n // 2] = 0
+    n_stretches = -(-n // draws.STRETCH)
+    state = (
+        np.ones(n_stretches, np.uint8),
+        np.zeros(n_stretches, np.float32),
+        np.zeros(n_stretches, np.int32),
+    )
+    for _ in range(20):
+        reached = np.cumsum(weight * sq_closest)
+        # Sums that are reached exactly are where a unit more or less would show.
+        targets = np.sort(np.concatenate([reached[rng.integers(n, size=40)], [2 * reached[-1]]]))
+        drawn = np.empty(len(targets), np.intp)
+        draws.single_draws(weight, sq_closest, targets.astype(float), state, drawn)
+        expected = np.minimum(np.searchsorted(reached, targets), n - 1)
+        np.testing.assert_array_equal(drawn, expected)
+        changed = rng.integers(n, size=5)
+        sq_closest[changed] *= np.float32(0.5)
+        state[0][changed // draws.STRETCH] = 1
+
+
+def test_draws_of_double_precision_add_up_what_changed(rng):
+    weight, sq_closest = rng.random(3000), rng.random(3000)
+    kept = DoubleDraws(weight, 1)
+    kept.stale[:] = 1
+    for _ in range(5):
+        uniform = rng.random(9)
+        reached = np.cumsum(weight * sq_closest)
+        expected = np.searchsorted(reached, uniform * reached[-1])
+        np.testing.assert_array_equal(kept.draw(uniform, sq_closest), expected)
+        sq_closest[700:705] = 0
+        kept.stale[700 // draws.STRETCH] = 1
+
+
+@pytest.mark.parametrize(("n", "d"), [(9001, 2), (9000, 6), (20_000, 16), (8500, 40)])
+def test_same_start_as_scikit_learn_in_single_precision(n, d):
+    X = read_only(samples(n, d, "noise").astype(np.float32))
+    mean = X.mean(axis=0)
+    rng = np.random.RandomState(7)
+    ours = seeding.kmeans_plusplus(X, 60, np.ones(n, np.float32), rng, mean=mean)
+    theirs = sklearn_plusplus(X - mean, 60, random_state=np.random.RandomState(7))[1]
+    np.testing.assert_array_equal(ours, theirs)

@@ -6,96 +6,132 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.cells import cells_of
-from kmq.engine.potentials import STRETCH
+from kmq.engine.potentials import DoubleDraws
 from kmq.engine.threads import n_threads, run_blocks
-from kmq.kernels import cells as kernels
-from kmq.kernels import seeding
+from kmq.engine.tile_seeding import TilePotential
+from kmq.kernels import cell_seeding as kernels
+from kmq.kernels.cells import BUNDLE
 
 _MOST_BLOCKS = 32
-# Rounds after which too few cells are left to compare for a second thread to pay.
-_THREADED_ROUNDS = 100
+# Cells still to compare in a round, of all of them over its number, for a second thread to pay.
+_THREADED_CELLS = 100
+
+
+# Rounds in which so many samples come closer that cells, spread over all rows, do not repay
+# themselves for float32.
+_TILE_ROUNDS = 32
+
+
+class TilesThenCells:
+    """Finds where candidates are closer: in tiles at first, in cells when it is the fewest.
+
+    Parameters as for `CellPotential`.
+    """
+
+    def __init__(self, X: NDArray, weight: NDArray, mean: NDArray) -> None:
+        self._samples = (X, weight, mean)
+        self._finder: TilePotential | CellPotential = TilePotential(X, weight, mean)
+        self._rounds = 0
+
+    @property
+    def sq_closest(self) -> NDArray[np.floating]:
+        """See `Finder`."""
+        return self._finder.sq_closest
+
+    def start(self, first: int | np.intp) -> None:
+        """See `Finder`."""
+        self._finder.start(first)
+
+    def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
+        """See `Finder`."""
+        self._finder.mark(candidates, sq_dist)
+
+    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
+        """See `Finder`."""
+        self._finder.settle(best, stale, sq_dist)
+        self._rounds += 1
+        if self._rounds == _TILE_ROUNDS:
+            cells = CellPotential(*self._samples)
+            cells.adopt(sq_dist[0])
+            self._finder = cells
 
 
 class CellPotential:
     """The potential of many samples of few features.
 
-    Memory: n · (2 · itemsize) bytes beside the cells.
+    Memory: n · (2 · itemsize + 2) bytes beside the cells.
 
     Parameters
     ----------
     X : (n, d) float32 or float64
         Samples, C order, read-only.
-    weight : (n,) float64
+    weight : (n,)
         Weights of the samples.
+    mean : (d,), optional
+        What to subtract from the samples, in their own precision.
     """
 
-    def __init__(self, X: NDArray, weight: NDArray[np.float64]) -> None:
+    def __init__(self, X: NDArray, weight: NDArray, mean: NDArray | None = None) -> None:
+        n, d = X.shape
+        wide = weight.astype(np.float64, copy=False)
         self._X = X
-        self._weight = weight
-        self._cells = cells_of(X, weight)
+        self._mean = np.zeros(d, X.dtype) if mean is None else mean
+        self._cells = cells_of(X, wide)
         n_cells, size = self._cells.weight.shape
-        self._mean = np.zeros(X.shape[1], X.dtype)
-        self._in_block = -(-n_cells // _MOST_BLOCKS)
-        self._sq_closest = np.full((n_cells, size), np.inf, X.dtype)
-        self._sq_farthest = np.full(n_cells, np.inf, X.dtype)
-        self._sq_by_row = np.full(len(X), np.inf, X.dtype)
-        n_stretches = -(-len(X) // STRETCH)
-        self._stale = np.zeros(n_stretches, np.uint8)
-        self._totals = np.zeros(n_stretches)
+        boxes = np.empty((2, 2, n_cells, d))
+        kernels.place_boxes(self._cells, self._mean, boxes[0], boxes[1])
+        self._closest = kernels.Closest(
+            self._mean,
+            boxes[0],
+            boxes[1],
+            np.full((n_cells, size), np.inf, X.dtype),
+            np.full((2, n_cells), np.inf, X.dtype),
+            np.zeros((n_cells, size), np.uint16),
+        )
+        self._n_bundles = -(-n_cells // BUNDLE)
+        self._in_block = -(-self._n_bundles // _MOST_BLOCKS)
+        self._by_row = np.full(n, np.inf, X.dtype)
+        self._draws = DoubleDraws(wide, n_threads() if n >= 400_000 else 1)
         self._rounds = 0
+
+    @property
+    def sq_closest(self) -> NDArray[np.floating]:
+        """See `Finder`."""
+        return self._by_row
+
+    def adopt(self, sq_closest: NDArray[np.floating]) -> None:
+        """Go on from squared distances to the closest of some centres."""
+        kernels.adopt_closest(self._cells, self._closest, sq_closest)
+        self._rounds = _TILE_ROUNDS
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
-        point = self._X[first].astype(np.float64)
+        points = self._points(np.array([first]))
 
         def lower(worker: int, first: int, last: int) -> None:
             kernels.lower_cells(
-                self._cells,
-                self._mean,
-                point,
-                self._sq_closest,
-                self._sq_farthest,
-                first,
-                last,
-                (self._sq_by_row, self._stale),
+                self._cells, self._closest, points, first, last, self._draws.stale, self._by_row
             )
 
-        self._run(lower, len(self._sq_farthest), 256)
+        self._run(lower, self._n_bundles, 8)
         self._rounds += 1
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
-
-        def add_up(worker: int, first: int, last: int) -> None:
-            seeding.stretch_totals(
-                self._weight, self._sq_by_row, first, last, self._stale, self._totals
-            )
-
-        self._run(add_up, len(self._stale), 256)
-        reached = np.cumsum(self._totals)
-        drawn = np.empty(len(uniform), np.intp)
-        seeding.find_draws(self._weight, self._sq_by_row, reached, uniform * reached[-1], drawn)
-        return drawn
+        return self._draws.draw(uniform, self._by_row)
 
     def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
         """See `Potential`."""
-        n_cells = len(self._sq_farthest)
-        n_blocks = -(-n_cells // self._in_block)
-        points = self._X[candidates].astype(np.float64)
+        n_blocks = -(-self._n_bundles // self._in_block)
+        points = self._points(candidates)
         gains = np.empty((n_blocks, len(candidates)))
 
         def compare(worker: int, first: int, last: int) -> None:
             for block in range(first, last):
                 start = block * self._in_block
+                stop = min(start + self._in_block, self._n_bundles)
                 kernels.candidate_gains(
-                    self._cells,
-                    self._mean,
-                    points,
-                    self._sq_closest,
-                    self._sq_farthest,
-                    start,
-                    min(start + self._in_block, n_cells),
-                    gains[block],
+                    self._cells, self._closest, points, start, stop, gains[block]
                 )
 
         self._run(compare, n_blocks, 1)
@@ -103,7 +139,29 @@ class CellPotential:
         self.start(best)
         return best
 
+    def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
+        """See `Finder`."""
+        points = self._points(candidates)
+
+        def compare(worker: int, first: int, last: int) -> None:
+            kernels.mark_candidates(self._cells, self._closest, points, first, last, sq_dist)
+
+        self._run(compare, self._n_bundles, 8)
+
+    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
+        """See `Finder`."""
+
+        def take(worker: int, first: int, last: int) -> None:
+            kernels.settle_candidates(self._cells, self._closest, best, first, last, stale, sq_dist)
+
+        self._run(take, self._n_bundles, 8)
+        self._rounds += 1
+
+    def _points(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Some samples less the mean, subtracted in their own precision."""
+        return (self._X[rows] - self._mean).astype(np.float64, copy=False)
+
     def _run(self, task: Callable[[int, int, int], None], n_blocks: int, grain: int) -> None:
         """Run a task on as many threads as the round has work for."""
-        threads = n_threads() if self._rounds < _THREADED_ROUNDS else 1
-        run_blocks(task, n_blocks, threads, grain)
+        much = len(self._closest.nearer) >= _THREADED_CELLS * self._rounds
+        run_blocks(task, n_blocks, n_threads() if much else 1, grain)

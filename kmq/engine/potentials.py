@@ -1,20 +1,126 @@
-"""Potentials of k-means++ for any number of features, pruned by the triangle inequality."""
+"""Potentials of k-means++ for any number of features, and what all of them share."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.threads import n_threads, run_blocks
+from kmq.kernels import draws
 from kmq.kernels import seeding as kernels
 
 _MOST_BLOCKS = 64
-# Rows a stretch whose share of the potential is added up again when one of them came closer.
-STRETCH = 128
+
+
+class DoubleDraws:
+    """Draws by a running sum in float64.
+
+    Parameters
+    ----------
+    weight : (n,) float64
+        Weights of the samples.
+    threads : int
+        How many to use.
+    """
+
+    def __init__(self, weight: NDArray[np.float64], threads: int) -> None:
+        self._weight = weight
+        self._threads = threads
+        self.stale = np.zeros(-(-len(weight) // draws.STRETCH), np.uint8)
+        self._totals = np.zeros(len(self.stale))
+
+    def draw(
+        self, uniform: NDArray[np.float64], sq_closest: NDArray[np.floating]
+    ) -> NDArray[np.intp]:
+        """Samples at which the running sum reaches shares of the whole."""
+
+        def add_up(worker: int, first: int, last: int) -> None:
+            draws.stretch_totals(self._weight, sq_closest, first, last, self.stale, self._totals)
+
+        run_blocks(add_up, len(self.stale), self._threads, grain=512)
+        reached = np.cumsum(self._totals)
+        drawn = np.empty(len(uniform), np.intp)
+        draws.find_draws(self._weight, sq_closest, reached, uniform * reached[-1], drawn)
+        return drawn
+
+
+class Finder(Protocol):
+    """What finds out where candidates are closer than the centres so far."""
+
+    def start(self, first: int | np.intp) -> None:
+        """Make a sample the first centre."""
+
+    @property
+    def sq_closest(self) -> NDArray[np.floating]:
+        """(n,) squared distances to the closest centre, after `start`."""
+
+    def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
+        """Lower a row of `sq_dist` a candidate, where it would lower `sq_closest`."""
+
+    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
+        """Make a centre of a marked candidate, and all rows of `sq_dist` its `sq_closest`."""
+
+
+class SinglePotential:
+    """The potential of many float32 samples, in sums of scikit-learn's kind.
+
+    Its running sum in float32 is so coarse that another order of summation draws other samples,
+    so potentials are products of the same BLAS with the same matrix: a row of distances a
+    candidate. The matrix stays, and each round lowers what a candidate lowers and restores it.
+    Memory: n · 4 bytes a candidate besides those of the finder.
+
+    Parameters
+    ----------
+    finder : Finder
+        What finds out where candidates are closer.
+    weight : (n,) float32
+        Weights of the samples.
+    """
+
+    def __init__(self, finder: Finder, weight: NDArray[np.float32]) -> None:
+        self._finder = finder
+        self._weight = weight
+        n_stretches = -(-len(weight) // draws.STRETCH)
+        self._stale = np.ones(n_stretches, np.uint8)
+        self._units = (np.zeros(n_stretches, np.float32), np.zeros(n_stretches, np.int32))
+        self._sq_dist = np.empty((0, len(weight)), np.float32)
+
+    def start(self, first: int | np.intp) -> None:
+        """See `Potential`."""
+        self._finder.start(first)
+        self._sq_dist = self._finder.sq_closest[np.newaxis].copy()
+        self._total = self._sq_dist[0] @ self._weight
+
+    def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
+        """See `Potential`."""
+        order = np.argsort(uniform)
+        found = np.empty(len(uniform), np.intp)
+        draws.single_draws(
+            self._weight,
+            self._sq_dist[0],
+            uniform[order] * self._total,
+            (self._stale, *self._units),
+            found,
+        )
+        drawn = np.empty_like(found)
+        drawn[order] = found
+        return drawn
+
+    def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
+        """See `Potential`."""
+        if len(self._sq_dist) != len(candidates):
+            self._sq_dist = np.tile(self._sq_dist[0], (len(candidates), 1))
+        self._finder.mark(candidates, self._sq_dist)
+        totals = self._sq_dist @ self._weight[:, np.newaxis]
+        best = int(np.argmin(totals))
+        self._total = totals[best]
+        self._finder.settle(best, self._stale, self._sq_dist)
+        return candidates[best]
 
 
 class PrunedPotential:
-    """The potential of many samples: only the closest distances are stored.
+    """The potential of many samples, pruned by the triangle inequality.
 
     Memory: n · (6 + itemsize) bytes, and k · d float64 for the centres.
 
@@ -30,22 +136,26 @@ class PrunedPotential:
 
     def __init__(self, X: NDArray, weight: NDArray, mean: NDArray) -> None:
         n, d = X.shape
+        wide = weight.astype(np.float64, copy=False)
         self._field = kernels.Field(
             X,
             mean,
-            weight.astype(np.float64, copy=False),
+            wide,
             np.full(n, np.inf, X.dtype),
             np.zeros(n, np.int32),
             np.ones(n, np.uint16),
         )
-        stretches = -(-n // STRETCH)
-        self._rows = STRETCH * -(-stretches // _MOST_BLOCKS)
-        self._n_blocks = -(-n // self._rows)
         self._threads = n_threads() if n * d >= 400_000 else 1
+        self._draws = DoubleDraws(wide, self._threads)
+        self._rows = draws.STRETCH * -(-n // (draws.STRETCH * _MOST_BLOCKS))
+        self._n_blocks = -(-n // self._rows)
         self._centers = np.empty((16, d))
         self._n_centers = 0
-        self._stale = np.zeros(stretches, np.uint8)
-        self._totals = np.zeros(stretches)
+
+    @property
+    def sq_closest(self) -> NDArray[np.floating]:
+        """See `Finder`."""
+        return self._field.sq_closest
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
@@ -53,14 +163,7 @@ class PrunedPotential:
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
-        field = self._field
-        kernels.stretch_totals(
-            field.weight, field.sq_closest, 0, len(self._stale), self._stale, self._totals
-        )
-        reached = np.cumsum(self._totals)
-        drawn = np.empty(len(uniform), np.intp)
-        kernels.find_draws(field.weight, field.sq_closest, reached, uniform * reached[-1], drawn)
-        return drawn
+        return self._draws.draw(uniform, self._field.sq_closest)
 
     def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
         """See `Potential`."""
@@ -75,13 +178,35 @@ class PrunedPotential:
         self._join(points[best : best + 1], 1 << (best & 15))
         return candidates[best]
 
+    def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
+        """See `Finder`."""
+        points, quarters = self._by_fours(candidates)
+        self._marked = points
+
+        def compare(first: int, last: int) -> None:
+            start, stop = self._range(first, last)
+            kernels.mark_candidates(self._field, points, quarters, start, stop, sq_dist)
+
+        self._run(compare)
+
+    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
+        """See `Finder`."""
+        number = self._n_centers
+
+        def take(first: int, last: int) -> None:
+            start, stop = self._range(first, last)
+            kernels.settle_candidates(self._field, best, number, start, stop, stale, sq_dist)
+
+        self._run(take)
+        self._remember(self._marked[best])
+
     def _join(self, point: NDArray[np.float64], bit: int) -> None:
         """Let a new centre take its samples."""
         number = self._n_centers
 
         def lower(first: int, last: int) -> None:
             start, stop = self._range(first, last)
-            kernels.lower_closest(self._field, point, bit, number, start, stop, self._stale)
+            kernels.lower_closest(self._field, point, bit, number, start, stop, self._draws.stale)
 
         self._run(lower)
         self._remember(point)
@@ -114,53 +239,3 @@ class PrunedPotential:
     def _run(self, task: Callable[[int, int], None]) -> None:
         """Run a task over the blocks."""
         run_blocks(lambda worker, first, last: task(first, last), self._n_blocks, self._threads)
-
-
-class SinglePotential(PrunedPotential):
-    """The potential of many float32 samples, in sums of scikit-learn's kind.
-
-    Its running sum in float32 is so coarse that another order of summation draws other samples.
-    Memory: n · 4 bytes a candidate besides.
-    """
-
-    def __init__(self, X: NDArray, weight: NDArray, mean: NDArray) -> None:
-        super().__init__(X, weight, mean)
-        self._single_weight = weight
-
-    def start(self, first: int | np.intp) -> None:
-        """See `Potential`."""
-        super().start(first)
-        self._total = self._field.sq_closest @ self._single_weight
-
-    def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
-        """See `Potential`."""
-        order = np.argsort(uniform)
-        drawn = np.empty(len(uniform), np.intp)
-        kernels.single_draws(
-            self._single_weight, self._field.sq_closest, uniform[order] * self._total, drawn
-        )
-        drawn[order] = drawn.copy()
-        return drawn
-
-    def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
-        """See `Potential`."""
-        points, quarters = self._by_fours(candidates)
-        sq_dist = np.empty((len(candidates), len(self._field.owner)), np.float32)
-
-        def compare(first: int, last: int) -> None:
-            start, stop = self._range(first, last)
-            kernels.candidate_distances(self._field, points, quarters, start, stop, sq_dist)
-
-        self._run(compare)
-        totals = sq_dist @ self._single_weight[:, np.newaxis]
-        best = int(np.argmin(totals))
-        self._total = totals[best]
-        number = self._n_centers
-
-        def take(first: int, last: int) -> None:
-            start, stop = self._range(first, last)
-            kernels.take_closest(self._field, sq_dist[best], number, start, stop)
-
-        self._run(take)
-        self._remember(points[best])
-        return candidates[best]

@@ -14,6 +14,8 @@ from kmq.engine.steps import MOST_CELL_FEATURES
 # Up to 10,000 elements OpenBLAS multiplies vectors on one thread: the same bits on any machine's
 # number of threads. It is also the range where calling NumPy costs less than loading kernels.
 _FEW_SAMPLES = 8192
+# Up to so many features, comparing takes less than finding out what not to compare.
+_MOST_TILE_FEATURES = 16
 
 
 def n_trials(k: int) -> int:
@@ -59,7 +61,10 @@ def kmeans_plusplus(
     """
     trials = n_trials(k) if trials is None else trials
     potential = _choose_potential(X, weight, np.zeros_like(X[0]) if mean is None else mean)
-    first = rng.choice(X.shape[0], p=weight / weight.sum())
+    if (weight == weight[0]).all():
+        first = uniform_row(X.shape[0], rng, float((weight[:1] / weight.sum())[0]))
+    else:
+        first = int(rng.choice(X.shape[0], p=weight / weight.sum()))
     return pick(potential, first, k, trials, rng)
 
 
@@ -95,8 +100,8 @@ def pick(
     return picked
 
 
-def uniform_row(n: int, rng: np.random.RandomState) -> int:
-    """Draw one of `n` samples as ``rng.choice(n, p=np.full(n, 1 / n))`` does, in no time.
+def uniform_row(n: int, rng: np.random.RandomState, share: float | None = None) -> int:
+    """Draw one of `n` samples as ``rng.choice(n, p=np.full(n, share))`` does, in no time.
 
     `choice` looks its draw up in a running sum, whose rounding matters only where the draw
     falls next to a step of it; there the sum is made.
@@ -106,7 +111,7 @@ def uniform_row(n: int, rng: np.random.RandomState) -> int:
     off = abs(place - round(place))
     if off > n * n * 2.0**-52:
         return int(place)
-    reached = np.full(n, 1 / n).cumsum()
+    reached = np.full(n, 1 / n if share is None else share).cumsum()
     return int(np.searchsorted(reached / reached[-1], draw, side="right"))
 
 
@@ -166,13 +171,20 @@ class _Replay:
 
 def _choose_potential(X: NDArray, weight: NDArray, mean: NDArray) -> Potential:
     """Return the way to keep the potential that fits the samples."""
-    from kmq.engine.cell_seeding import CellPotential
+    from kmq.engine.cell_seeding import CellPotential, TilesThenCells
     from kmq.engine.potentials import PrunedPotential, SinglePotential
+    from kmq.engine.tile_seeding import TilePotential
 
-    if len(X) <= _FEW_SAMPLES:
+    n, d = X.shape
+    if n <= _FEW_SAMPLES:
         return _Replay(X, weight, mean)
-    if X.dtype == np.float32:
-        return SinglePotential(X, weight, mean)
-    if X.shape[1] <= MOST_CELL_FEATURES:
+    single = X.dtype == np.float32
+    if single and d <= MOST_CELL_FEATURES:
+        return SinglePotential(TilesThenCells(X, weight, mean), weight)
+    if d <= MOST_CELL_FEATURES:
         return CellPotential(X, weight)
-    return PrunedPotential(X, weight, np.zeros_like(mean))
+    # In float64 no draw hangs on the rounding of a mean.
+    shift = mean if single else np.zeros_like(mean)
+    make = TilePotential if d <= _MOST_TILE_FEATURES else PrunedPotential
+    finder = make(X, weight, shift)
+    return SinglePotential(finder, weight) if single else finder

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kmq.kernels.draws import STRETCH
 from kmq.kernels.jit import kernel
 from kmq.kernels.rows import LANES, TILE, sq_columns, sq_distance, sq_distances_4
 
@@ -164,14 +165,15 @@ def candidate_gains(field, points, quarters, rows, start, stop, gains):
 
 
 @kernel
-def candidate_distances(field, points, quarters, start, stop, sq_dist):
-    """Squared distances to the closest centres, were a candidate one of them.
+def mark_candidates(field, points, quarters, start, stop, sq_dist):
+    """Write down where candidates would lower squared distances to the closest centres.
 
-    field                     `Field`
+    field                     inout: `Field`
     points    (t, d) float64  candidates, less the mean already; t is a multiple of 4
     quarters  (c, t) float64  a quarter of their squared distances to the centres
     start, stop               the samples to look at
-    sq_dist   (s, n) float    out: squared distances, for the first s ≤ t candidates
+    sq_dist   (s, n) float    inout: squared distances, were one of the first s ≤ t candidates
+                              one of the centres
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per tile.
     X, mean, sq_closest = field.X, field.mean, field.sq_closest
@@ -182,7 +184,10 @@ def candidate_distances(field, points, quarters, start, stop, sq_dist):
     for first in range(start, stop, TILE):
         size = min(TILE, stop - first)
         at = np.uint64(first)
-        _lower_tile(X, mean, sq_closest, owner, nearer, points, quarters, first, size, tile, near)
+        if not _lower_tile(
+            X, mean, sq_closest, owner, nearer, points, quarters, first, size, tile, near
+        ):
+            continue
         for t in range(sq_dist.shape[0]):
             for i in range(size):
                 sq_dist[t, at + np.uint64(i)] = near[t, i]
@@ -201,7 +206,6 @@ def lower_closest(field, point, bit, number, start, stop, stale):
     """
     X, mean, sq_closest = field.X, field.mean, field.sq_closest
     owner, nearer = field.owner, field.nearer
-    rows = -(-X.shape[0] // stale.shape[0])
     for i in range(start, stop):
         if nearer[i] & np.uint16(bit) == 0:
             continue
@@ -209,101 +213,37 @@ def lower_closest(field, point, bit, number, start, stop, stale):
         if sq < sq_closest[i]:
             sq_closest[i] = sq
             owner[i] = number
-            stale[i // rows] = 1
+            stale[i // STRETCH] = 1
 
 
 @kernel
-def take_closest(field, sq_dist, number, start, stop):
-    """Let a new centre take the samples that its row of squared distances shows closer.
+def settle_candidates(field, best, number, start, stop, stale, sq_dist):
+    """Make a centre of a marked candidate, and take back the marks of all.
 
     field                   inout: `Field`
-    sq_dist  (n,)    float  squared distances to the closest centres with it
-    number                  its number
+    best                    the candidate
+    number                  its number as a centre
     start, stop             the samples to look at
+    stale    (b,)   uint8   out: 1 for each stretch of samples with a change
+    sq_dist  (t, n) float   inout: squared distances, were a candidate one of the centres
     """
-    sq_closest, owner = field.sq_closest, field.owner
-    for i in range(start, stop):
-        if sq_dist[i] < sq_closest[i]:
-            sq_closest[i] = sq_dist[i]
-            owner[i] = number
-
-
-@kernel
-def single_draws(weight, sq_closest, targets, drawn):
-    """First samples at which a running sum of weight · squared distance reaches targets.
-
-    The sum is taken one by one in the precision of the arguments, as by NumPy.
-
-    weight      (n,) float    weights of the samples
-    sq_closest  (n,) float    squared distance to the closest centre so far
-    targets     (t,) float64  what the running sum must reach, ascending
-    drawn       (t,) int64    out: the samples, the last one where the sum stays below
-    """
-    n = weight.shape[0]
-    total = sq_closest.dtype.type(0)
-    t = 0
-    for i in range(n):
-        total += weight[i] * sq_closest[i]
-        while t < targets.shape[0] and np.float64(total) >= targets[t]:
-            drawn[t] = i
-            t += 1
-        if t == targets.shape[0]:
-            return
-    drawn[t:] = n - 1
-
-
-@kernel
-def stretch_totals(weight, sq_closest, start, stop, stale, totals):
-    """Add up weight · squared distance again in the stretches of rows where it changed.
-
-    weight      (n,) float64  weights of the samples
-    sq_closest  (n,) float    squared distance to the closest centre so far
-    start, stop               the stretches to look at
-    stale       (b,) uint8    inout: 1 where a stretch changed, 0 after
-    totals      (b,) float64  inout: sums of the stretches
-    """
-    n = weight.shape[0]
-    rows = -(-n // stale.shape[0])
-    lanes = np.empty(8)
-    for b in range(start, stop):
-        if stale[b] == 0:
+    sq_closest, owner, nearer = field.sq_closest, field.owner, field.nearer
+    trials = sq_dist.shape[0]
+    for first in range(start, stop, TILE):
+        # Unsigned, or each index would be looked at for being negative, and nothing vectorised.
+        at, size = np.uint64(first), min(TILE, stop - first)
+        hits = np.uint16(0)
+        for i in range(size):
+            hits |= nearer[at + np.uint64(i)]
+        if hits == 0:
             continue
-        stale[b] = 0
-        lanes[:] = 0.0
-        first = b * rows
-        last = min(first + rows, n)
-        whole = first + max(last - first, 0) // 8 * 8
-        for at in range(first, whole, 8):
-            for lane in range(8):
-                lanes[lane] += weight[at + lane] * np.float64(sq_closest[at + lane])
-        total = 0.0
-        for lane in range(8):
-            total += lanes[lane]
-        for i in range(whole, last):
-            total += weight[i] * np.float64(sq_closest[i])
-        totals[b] = total
-
-
-@kernel
-def find_draws(weight, sq_closest, reached, targets, drawn):
-    """First samples at which the running sum of weight · squared distance reaches targets.
-
-    weight      (n,) float64  weights of the samples
-    sq_closest  (n,) float    squared distance to the closest centre so far
-    reached     (b,) float64  running sum at the end of each stretch of rows
-    targets     (t,) float64  what the running sum must reach
-    drawn       (t,) int64    out: the samples, the last one where the sum stays below
-    """
-    n = weight.shape[0]
-    rows = -(-n // reached.shape[0])
-    for t in range(targets.shape[0]):
-        b = np.searchsorted(reached, targets[t])
-        total = reached[b - 1] if b > 0 else 0.0
-        i = min(b * rows, n - 1)
-        last = min(i + rows, n) - 1
-        while i < last:
-            total += weight[i] * np.float64(sq_closest[i])
-            if total >= targets[t]:
-                break
-            i += 1
-        drawn[t] = i
+        stale[first // STRETCH] = 1
+        for i in range(size):
+            near = sq_dist[best, at + np.uint64(i)]
+            owner[at + np.uint64(i)] = (
+                number if near < sq_closest[at + np.uint64(i)] else owner[at + np.uint64(i)]
+            )
+            sq_closest[at + np.uint64(i)] = near
+        for t in range(trials):
+            for i in range(size):
+                sq_dist[t, at + np.uint64(i)] = sq_closest[at + np.uint64(i)]

@@ -1,0 +1,245 @@
+"""k-means++ on samples in cells: candidates are compared where they can come closest alone.
+
+Cells and bundles of cells are passed by where a candidate is farther from their box than any of
+their samples is from its closest centre.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kmq.kernels.cells import BUNDLE, CELL
+from kmq.kernels.draws import STRETCH
+from kmq.kernels.jit import kernel
+
+
+class Closest(NamedTuple):
+    """How far samples in cells are from their closest centres.
+
+    mean          (d,)       float    what to subtract from the samples, in their own precision
+    mid, half     (2, c, d)  float64  boxes less the mean, rounded up: of cells, then of bundles
+    sq_closest    (c, CELL)  float    squared distance to the closest centre so far
+    sq_farthest   (2, c)     float    largest of these in a cell, and in a bundle
+    nearer        (c, CELL)  uint16   bits of the candidates of this round that are closer
+    """
+
+    mean: np.ndarray
+    mid: np.ndarray
+    half: np.ndarray
+    sq_closest: np.ndarray
+    sq_farthest: np.ndarray
+    nearer: np.ndarray
+
+
+@kernel
+def place_boxes(cells, mean, mid, half):
+    """Boxes around cells and bundles, less a mean.
+
+    cells                         `Cells`
+    mean       (d,)      float    what is subtracted from the samples, in their own precision
+    mid, half  (2, c, d) float64  out: middles and half extents, of cells, then of bundles
+    """
+    n_cells, d = cells.mid.shape
+    eps = np.finfo(cells.tiles.dtype).eps
+    for c in range(n_cells):
+        for f in range(d):
+            mid[0, c, f] = cells.mid[c, f] - np.float64(mean[f])
+            half[0, c, f] = cells.half[c, f] + 2.0 * eps * (abs(mid[0, c, f]) + cells.half[c, f])
+    for b in range(-(-n_cells // BUNDLE)):
+        for f in range(d):
+            low, high = np.inf, -np.inf
+            for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
+                low = min(low, mid[0, c, f] - half[0, c, f])
+                high = max(high, mid[0, c, f] + half[0, c, f])
+            mid[1, b, f] = low + 0.5 * (high - low)
+            edge = 4e-16 * (abs(low) + abs(high))
+            half[1, b, f] = max(high - mid[1, b, f], mid[1, b, f] - low) + edge
+
+
+@kernel
+def _beyond(mid, half, sq_farthest, level, c, points, t):
+    """Whether point t is too far from the box of a cell or bundle to come closer to anything."""
+    eps = np.finfo(sq_farthest.dtype).eps
+    total = 0.0
+    for f in range(points.shape[1]):
+        gap = max(abs(points[t, f] - mid[level, c, f]) - half[level, c, f], 0.0)
+        total += gap * gap
+    return total * (1.0 - 4.0 * eps) >= sq_farthest[level, c]
+
+
+@kernel
+def _sq_to_samples(tiles, c, mean, points, t, sq):
+    """Squared distances from point t to the samples of a cell less a mean, in float64."""
+    sq[:] = 0.0
+    for f in range(points.shape[1]):
+        for i in range(CELL):
+            diff = np.float64(tiles[c, f, i] - mean[f]) - points[t, f]
+            sq[i] += diff * diff
+
+
+@kernel
+def candidate_gains(cells, closest, points, start, stop, gains):
+    """Count by how much each candidate would lower the potential of k-means++.
+
+    cells                  `Cells`
+    closest                `Closest`
+    points  (t, d) float64 candidates, less the mean already
+    start, stop            the bundles to look at
+    gains   (t,)   float64 out: sums of weight · lowering
+    """
+    # Reading a field of a tuple counts a reference, which threads would fight over per cell.
+    tiles, weight, mean = cells.tiles, cells.weight, closest.mean
+    mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
+    sq_closest = closest.sq_closest
+    n_cells = sq_closest.shape[0]
+    sq = np.empty(CELL)
+    lanes = np.empty(CELL)
+    for t in range(points.shape[0]):
+        lanes[:] = 0.0
+        for b in range(start, stop):
+            if _beyond(mid, half, sq_farthest, 1, b, points, t):
+                continue
+            for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
+                if _beyond(mid, half, sq_farthest, 0, c, points, t):
+                    continue
+                _sq_to_samples(tiles, c, mean, points, t, sq)
+                for i in range(CELL):
+                    before = np.float64(sq_closest[c, i])
+                    near = np.float64(sq_closest.dtype.type(sq[i]))
+                    lanes[i] += weight[c, i] * max(before - near, 0.0)
+        total = 0.0
+        for i in range(CELL):
+            total += lanes[i]
+        gains[t] = total
+
+
+@kernel
+def mark_candidates(cells, closest, points, start, stop, sq_dist):
+    """Write down where candidates would lower squared distances to the closest centres.
+
+    cells                   `Cells`
+    closest                 inout: `Closest`
+    points   (t, d) float64 candidates, less the mean already
+    start, stop             the bundles to look at
+    sq_dist  (t, n) float   inout: squared distances by row, were a candidate one of the centres
+    """
+    tiles, order, mean = cells.tiles, cells.order, closest.mean
+    mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
+    sq_closest, nearer = closest.sq_closest, closest.nearer
+    n_cells = sq_closest.shape[0]
+    sq = np.empty(CELL)
+    for t in range(points.shape[0]):
+        bit = np.uint16(1 << (t & 15))
+        for b in range(start, stop):
+            if _beyond(mid, half, sq_farthest, 1, b, points, t):
+                continue
+            for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
+                if _beyond(mid, half, sq_farthest, 0, c, points, t):
+                    continue
+                _sq_to_samples(tiles, c, mean, points, t, sq)
+                for i in range(CELL):
+                    near = sq_closest.dtype.type(sq[i])
+                    if near < sq_closest[c, i]:
+                        sq_dist[t, order[c, i]] = near
+                        nearer[c, i] |= bit
+
+
+@kernel
+def settle_candidates(cells, closest, best, start, stop, stale, sq_dist):
+    """Make a centre of a marked candidate, and take back the marks of all.
+
+    cells                  `Cells`
+    closest                inout: `Closest`
+    best                   the candidate
+    start, stop            the bundles to look at
+    stale    (b,)   uint8  out: 1 for each stretch of rows with a change
+    sq_dist  (t, n) float  inout: squared distances by row, were a candidate one of the centres
+    """
+    order, sq_closest, nearer = cells.order, closest.sq_closest, closest.nearer
+    sq_farthest = closest.sq_farthest
+    n_cells = sq_closest.shape[0]
+    trials = sq_dist.shape[0]
+    for b in range(start, stop):
+        lowered = False
+        for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
+            touched = np.uint16(0)
+            for i in range(CELL):
+                touched |= nearer[c, i]
+            if touched == 0:
+                continue
+            lowered = True
+            farthest = sq_closest.dtype.type(0)
+            for i in range(CELL):
+                if nearer[c, i] != 0:
+                    nearer[c, i] = 0
+                    row = order[c, i]
+                    near = sq_dist[best, row]
+                    if near < sq_closest[c, i]:
+                        sq_closest[c, i] = near
+                        stale[row // STRETCH] = 1
+                    near = sq_closest[c, i]
+                    for t in range(trials):
+                        sq_dist[t, row] = near
+                farthest = max(farthest, sq_closest[c, i])
+            sq_farthest[0, c] = farthest
+        if lowered:
+            farthest = sq_closest.dtype.type(0)
+            for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
+                farthest = max(farthest, sq_farthest[0, c])
+            sq_farthest[1, b] = farthest
+
+
+@kernel
+def adopt_closest(cells, closest, sq_by_row):
+    """Take over squared distances to the closest centres.
+
+    cells                    `Cells`
+    closest                  out: `Closest`
+    sq_by_row  (n,)   float  squared distances in the order of X
+    """
+    n_cells = cells.order.shape[0]
+    closest.sq_farthest[:] = 0
+    for c in range(n_cells):
+        for i in range(CELL):
+            near = sq_by_row[cells.order[c, i]]
+            closest.sq_closest[c, i] = near
+            closest.sq_farthest[0, c] = max(closest.sq_farthest[0, c], near)
+        b = c // BUNDLE
+        closest.sq_farthest[1, b] = max(closest.sq_farthest[1, b], closest.sq_farthest[0, c])
+
+
+@kernel
+def lower_cells(cells, closest, points, start, stop, stale, sq_by_row):
+    """Lower the squared distance to the closest centre where a new centre is closer.
+
+    cells                      `Cells`
+    closest                    inout: `Closest`
+    points     (1, d) float64  the new centre, less the mean already
+    start, stop                the bundles to look at
+    stale      (b,)   uint8    out: 1 for each stretch of rows with a change
+    sq_by_row  (n,)   float    inout: squared distances in the order of X
+    """
+    tiles, order, mean = cells.tiles, cells.order, closest.mean
+    mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
+    sq_closest = closest.sq_closest
+    n_cells = sq_closest.shape[0]
+    sq = np.empty(CELL)
+    for b in range(start, stop):
+        if _beyond(mid, half, sq_farthest, 1, b, points, 0):
+            continue
+        farthest_of_bundle = sq_closest.dtype.type(0)
+        for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
+            if not _beyond(mid, half, sq_farthest, 0, c, points, 0):
+                _sq_to_samples(tiles, c, mean, points, 0, sq)
+                farthest = sq_closest.dtype.type(0)
+                for i in range(CELL):
+                    near = sq_closest.dtype.type(sq[i])
+                    if near < sq_closest[c, i]:
+                        sq_closest[c, i] = near
+                        row = order[c, i]
+                        sq_by_row[row] = near
+                        stale[row // STRETCH] = 1
+                    farthest = max(farthest, sq_closest[c, i])
+                sq_farthest[0, c] = farthest
+            farthest_of_bundle = max(farthest_of_bundle, sq_farthest[0, c])
+        sq_farthest[1, b] = farthest_of_bundle
