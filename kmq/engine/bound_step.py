@@ -1,49 +1,56 @@
-"""The step for many features: bounds first, then products of matrices."""
+"""The step for many features: products first, then bounds."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.dense import SampleStep
 from kmq.engine.steps import TieRule
-from kmq.engine.threads import n_threads, run_blocks, single_blas_thread
+from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import bounds as kernels
-from kmq.kernels import dense
+from kmq.kernels import dense, moments
+from kmq.kernels.products import BLOCK
 
 # Operations a kernel call: about a tenth of a second, so that Ctrl-C is heard.
 _MOST_WORK = 1 << 31
+_LEAST_ROWS = 1024
 _MOST_SUM_BLOCKS = 32
 # Centres a group, and the most groups: bounds cost a pass over n · groups floats.
 _GROUP = 12
 _MOST_GROUPS = 10
-# Centres a product, where groups do not end sooner: 100 run at 180 GFLOP/s, 12 at 58.
-_PANEL = 96
+# Centres that are compared together, where groups do not end sooner.
+_PANEL = 24
+# Iterations after which the centres that bounds are about are forgotten.
+_SLOTS = 32
 # Iterations after which sums that samples were moved between are made afresh.
-_FRESH = 16
+_FRESH = 64
 # They are made afresh too where less is left of the inertia: what a far sample leaves behind in
 # sums and inertia when it moves is a rounding error of its own size.
 _LEAST_LEFT = 1e-3
+# Features and moved samples that are worth a thread.
+_SLICE = 16
+_LEAST_MOMENTS = 1 << 16
 
 
 class BoundStep(SampleStep):
     """Lloyd's iteration that compares only samples and groups of centres that bounds leave open.
 
     Labels are those of `DenseStep`, bit for bit. Sums follow the samples that move, and are made
-    afresh every 16 iterations. Memory: n · (24 + 4 · groups) bytes with at most 10 groups, at
-    most 32 · k · d float64 for the sums of the blocks, and 4 copies of the centres. Parameters
-    as for `SampleStep`.
+    afresh every 64 iterations. Memory: n · (22 + 4 · groups) bytes with at most 10 groups, at
+    most 32 · k · d float64 for the sums of the blocks, 32 · k · d float32 for the centres of
+    earlier iterations, and 4 copies of the centres. Parameters as for `SampleStep`.
     """
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
         super().__init__(X, weight, k)
         n, d = X.shape
         self._threads = n_threads() if n * d * k >= 400_000 else 1
-        most_rows = max(kernels.CHUNK, _MOST_WORK // (k * d))
-        self._some = min(most_rows, kernels.CHUNK * max(1, n // (64 * kernels.CHUNK)))
+        most_rows = max(_LEAST_ROWS, _MOST_WORK // (k * d))
+        self._some = min(most_rows, max(_LEAST_ROWS, n // 32))
         self._shift = X.mean(axis=0)
-        self._scale = _power_of_two(X[:: max(1, n >> 10)] - self._shift)
+        self._scale = X.dtype.type(_power_of_two(X[:: max(1, n >> 10)] - self._shift))
         self._n_groups = max(1, min(_MOST_GROUPS, k // _GROUP))
         self._moved = np.empty(n, np.int32)
-        self._norm = np.full(n, -1, np.float32)
+        self._remembered = np.empty((_SLOTS, k, d), np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -53,12 +60,16 @@ class BoundStep(SampleStep):
         self._bounds = kernels.Bounds(
             self._labels,
             np.full(n, -1, np.int32),
-            self._norm,
             np.empty(n, np.float32),
-            np.zeros((n, self._n_groups), np.float32),
+            np.empty((n, self._n_groups), np.float32),
+            np.empty(n, np.float32),
+            np.zeros((n, 2), np.uint8),
         )
         self._plan: kernels.Plan | None = None
-        self._reference = np.empty((0, 0))
+        self._plans = 0
+        self._reach = 0.0
+        self._tighten = False
+        self._center_way = np.zeros((_SLOTS, self._k), np.float32)
         self._peak = 0.0
         self._age = 0
 
@@ -68,25 +79,16 @@ class BoundStep(SampleStep):
         if ties is not None:
             self._settle(centers, ties)
         if self._age % _FRESH == 0 or 4 * len(moved) > len(self._X) or ties is not None:
-            self._sum_afresh()
+            # Distances to one point for all clusters do not change as samples move.
+            self._sum_afresh(np.repeat(self._shift[np.newaxis].astype(np.float64), self._k, 0))
+            self._rooted = False
         else:
-            self._growth += kernels.move_sums(
-                self._X,
-                self._weight,
-                self._bounds,
-                moved,
-                self._reference,
-                self.sums,
-                self._counts,
-            )
-            empty = self._counts[:, 1] == 0
-            self._counts[empty] = 0.0
-            self.sums[empty] = 0.0
-            self._peak = max(self._peak, self._growth)
+            self._move_sums(moved)
         self._age += 1
         self.counts = self._counts[:, 0]
         if self.assigned_inertia() < _LEAST_LEFT * self._peak:
-            self._sum_afresh()
+            self._sum_afresh(self._wide)
+            self._rooted = True
             self.counts = self._counts[:, 0]
         return len(moved) > 0
 
@@ -97,8 +99,7 @@ class BoundStep(SampleStep):
     def assigned_inertia(self) -> float:
         """See `Step`."""
         # The distances to other points of reference are known: move these to the centres.
-        assert self._plan is not None
-        way = self._plan.wide - self._reference
+        way = self._wide - self._reference
         lever = self.sums - self.counts[:, np.newaxis] * self._reference
         return float(
             self._growth
@@ -106,22 +107,38 @@ class BoundStep(SampleStep):
             + (self.counts * np.square(way).sum(axis=1)).sum()
         )
 
+    def inertia(self, centers: NDArray) -> float:
+        """See `Step`."""
+        wide = centers.astype(np.float64)
+        parts = np.zeros(self._n_blocks)
+
+        def task(worker: int, first: int, last: int) -> None:
+            for block in range(first, last):
+                parts[block] = moments.spread(
+                    self._X, self._weight, self._labels, wide, *self._range(block)
+                )
+
+        run_blocks(task, self._n_blocks, self._threads)
+        return float(parts.sum())
+
     def _assign(self, centers: NDArray) -> NDArray[np.int32]:
         """Assign the samples to centres; those whose label changed."""
-        plan = self._plan = self._make_plan(centers)
+        plan = self._make_plan(centers)
         n = len(self._X)
         n_blocks = -(-n // self._some)
-        found = np.zeros(n_blocks, np.int64)
+        tally = np.zeros((n_blocks, 3), np.int64)
 
         def task(worker: int, first: int, last: int) -> None:
             for block in range(first, last):
                 start, stop = block * self._some, min((block + 1) * self._some, n)
-                found[block] = kernels.assign_bounded(
-                    self._X, plan, self._bounds, start, stop, self._moved
+                kernels.assign_bounded(
+                    self._X, plan, self._bounds, start, stop, self._moved, tally[block]
                 )
 
-        with single_blas_thread():
-            run_blocks(task, n_blocks, self._threads)
+        run_blocks(task, n_blocks, self._threads)
+        found, left_open, decided = tally.T
+        # A distance saves a comparison with all centres where it decides, or else is lost.
+        self._tighten = bool(decided.sum() * (6 + self._k) > 10 * left_open.sum())
         return np.concatenate(
             [self._moved[b * self._some : b * self._some + found[b]] for b in range(n_blocks)]
         )
@@ -129,61 +146,122 @@ class BoundStep(SampleStep):
     def _make_plan(self, centers: NDArray) -> kernels.Plan:
         """Centres in the form that the kernels compare."""
         wide = centers.astype(np.float64)
-        k = len(wide)
+        k, d = wide.shape
         if self._plan is None:
             group_of = _group(wide, self._n_groups)
-            drift = np.zeros(k, np.float32)
+            names = np.argsort(group_of, kind="stable").astype(np.int32)
+            groups = np.searchsorted(group_of[names], np.arange(self._n_groups + 1))
+            panels = _panels(groups)
         else:
-            group_of = self._plan.group_of
-            way = wide - self._plan.wide
-            exact = self._scale * np.sqrt(np.einsum("ij,ij->i", way, way))
-            drift = (exact * (1.0 + 1e-6)).astype(np.float32)
-        names = np.argsort(group_of, kind="stable").astype(np.int32)
-        groups = np.searchsorted(group_of[names], np.arange(self._n_groups + 1))
-        most = np.zeros(self._n_groups, np.float32)
-        np.maximum.at(most, group_of, drift)
-        shifted = (centers - self._shift).astype(np.float64) * self._scale
-        factors = shifted[names].astype(np.float32)
-        exact_factors = factors.astype(np.float64)
-        sq_norms = np.einsum("ij,ij->i", exact_factors, exact_factors).astype(np.float32)
-        return kernels.Plan(
+            names, group_of = self._plan.names, self._plan.group_of
+            groups, panels = self._plan.groups, self._plan.panels
+        factors = ((centers - self._shift) * self._scale).astype(np.float32)[names]
+        exact = factors.astype(np.float64)
+        sq_norms = np.einsum("ij,ij->i", exact, exact)
+        packed = np.zeros((-(-k // BLOCK) * BLOCK, d), np.float32)
+        packed[:k] = factors
+        packed = np.ascontiguousarray(packed.reshape(-1, BLOCK, d).transpose(0, 2, 1))
+        now = self._plans % _SLOTS
+        group_way = self._ways(factors, float(np.sqrt(sq_norms.max())), names, groups)
+        self._remembered[now] = factors
+        self._plans += 1
+        self._wide = wide
+        self._plan = kernels.Plan(
             centers,
             wide,
             self._shift,
             self._scale,
-            factors,
-            sq_norms,
+            packed,
+            (0.5 * sq_norms).astype(np.float32),
             names,
             groups,
-            _panels(groups),
+            panels,
             group_of,
-            drift,
-            most,
+            now,
+            self._center_way,
+            group_way,
+            group_way.max(axis=1),
+            self._tighten,
         )
+        return self._plan
 
-    def _sum_afresh(self) -> None:
-        """Add up all samples, with the present centres as points of reference."""
-        assert self._plan is not None
+    def _ways(
+        self,
+        factors: NDArray[np.float32],
+        reach: float,
+        names: NDArray[np.int32],
+        groups: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """How far centres lie from where bounds were found; the farthest of each group."""
+        used = min(self._plans, _SLOTS)
+        self._reach = max(self._reach, reach)
+        # Both sides are rounded twice: less the shift, and to float32.
+        floor = np.float32(5 * 2.0**-24 * self._reach + 1e-30)
+        way = np.zeros((_SLOTS, len(factors)), np.float32)
+
+        def task(worker: int, first: int, last: int) -> None:
+            moments.ways(self._remembered, factors, floor, first, last, way)
+
+        run_blocks(task, used, self._threads if factors.size > 10_000 else 1)
+        group_way = np.zeros((_SLOTS, self._n_groups), np.float32)
+        for g in range(self._n_groups):
+            if groups[g] < groups[g + 1]:
+                group_way[:, g] = way[:, groups[g] : groups[g + 1]].max(axis=1)
+        self._center_way[:, names] = way
+        return group_way
+
+    def _move_sums(self, moved: NDArray[np.int32]) -> None:
+        """Move samples between the sums of their clusters."""
+        d = self._X.shape[1]
+        labels, before = self._bounds.labels, self._bounds.before
+        if self._rooted:
+            self._growth += moments.growth(
+                self._X, self._weight, before, labels, moved, self._reference
+            )
+            self._peak = max(self._peak, self._growth)
+
+        def task(worker: int, first: int, last: int) -> None:
+            moments.move_sums(
+                self._X,
+                self._weight,
+                before,
+                labels,
+                moved,
+                first * _SLICE,
+                min(last * _SLICE, d),
+                self.sums,
+                self._counts,
+            )
+
+        # Each thread moves a part of every sample's features: no sum is shared, nor reordered.
+        threads = self._threads if len(moved) * d > _LEAST_MOMENTS else 1
+        n_slices = -(-d // _SLICE)
+        run_blocks(task, n_slices, threads, -(-n_slices // threads))
+        empty = self._counts[:, 1] == 0
+        self._counts[empty] = 0.0
+        self.sums[empty] = 0.0
+
+    def _sum_afresh(self, reference: NDArray[np.float64]) -> None:
+        """Add up all samples, and their distances to the points of reference."""
         n, d = self._X.shape
         n_blocks = max(1, min(_MOST_SUM_BLOCKS, n // max(1024, 4 * self._k)))
         rows = -(-n // n_blocks)
         sums = np.empty((n_blocks, self._k, d))
         counts = np.empty((n_blocks, self._k, 2))
         totals = np.zeros(n_blocks)
-        wide = self._plan.wide
 
         def task(worker: int, first: int, last: int) -> None:
             for b in range(first, last):
                 start, stop = b * rows, min((b + 1) * rows, n)
-                totals[b] = kernels.sum_clusters(
-                    self._X, self._weight, self._labels, wide, start, stop, sums[b], counts[b]
+                totals[b] = moments.sum_clusters(
+                    self._X, self._weight, self._labels, reference, start, stop, sums[b], counts[b]
                 )
 
         run_blocks(task, n_blocks, self._threads)
         self.sums, self._counts = sums.sum(axis=0), counts.sum(axis=0)
         self._growth = float(totals.sum())
         self._peak = self._growth
-        self._reference = wide
+        self._reference = reference
 
     def _settle(self, centers: NDArray, ties: TieRule) -> None:
         """Let true ties fall as `ties` says."""
@@ -204,7 +282,9 @@ class BoundStep(SampleStep):
 
         run_blocks(task, self._n_blocks, self._threads)
         # Their bounds leave out another centre.
-        self._bounds.lower[self._labels != nearest] = 0.0
+        other = self._labels != nearest
+        self._bounds.lower[other] = 0.0
+        self._bounds.least[other] = 0.0
 
 
 def _power_of_two(some: NDArray) -> float:

@@ -1,11 +1,12 @@
-"""Assignment by bounds on distances, and by matrix products where these do not decide.
+"""Assignment by bounds on distances, and by products of float32 where these do not decide.
 
 Each sample keeps an upper bound on the distance to its own centre and a lower bound on the
 distances to all others of each group of centres (Hamerly, 2010, SDM; Ding et al., 2015, ICML).
-Samples with a group that may hold a nearer centre are compared by a product of float32 matrices
-of samples and centres less their mean, a panel of groups at a time. What lies within the proven
-rounding error of that product is decided by the explicit differences of `kmq.kernels.dense`: the
-labels are the same bits.
+Bounds stay as they were found: what may have changed since is how far a centre lies from where
+it was then, which among many features is much less than the way that it went (Newling and
+Fleuret, 2016, ICML). Samples with a group that may hold a nearer centre are compared by products
+of float32 samples and centres less their mean. What lies within the proven rounding error of
+these is decided by the explicit differences of `kmq.kernels.dense`: the labels are the same bits.
 
 Distances and bounds are in units of `Plan.scale`, a power of two.
 """
@@ -15,10 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.jit import kernel
+from kmq.kernels.products import BLOCK, STRETCH, WIDTH, fill_tile, multiply, nearest
 from kmq.kernels.rows import LANES, sq_distance
 
-# Samples a product: with 128 centres the scores stay in 128 KiB of the second cache.
-CHUNK = 256
+# Values of the samples that are compared at a time, which should stay in the second cache.
+_CHUNK_VALUES = 1 << 16
+_MOST_CHUNK = 1024
 _UP = np.float32(1.0 + 2.0**-20)
 _DOWN = np.float32(1.0 - 2.0**-20)
 _TINY = np.float32(1e-30)
@@ -27,32 +30,38 @@ _TINY = np.float32(1e-30)
 class Plan(NamedTuple):
     """One set of centres, sorted by group.
 
-    centers   (k, d)   float    of the dtype of the samples, in their own order
-    wide      (k, d)   float64  the same
-    shift     (d,)     float    mean of the samples, of their dtype
-    scale              float64  what distances are multiplied by
-    factors   (k, d)   float32  centres less the mean, scaled, by group
-    sq_norms  (k,)     float32  their squared norms
-    names     (k,)     int32    their indices in `centers`
-    groups    (g + 1,) int64    where each group begins
-    panels    (p + 1,) int64    the groups at which each panel begins
-    group_of  (k,)     int32    group of each centre, in their own order
-    drift     (k,)     float32  how far each has moved since the last plan, rounded up
-    most      (g,)     float32  the most that one of each group has moved
+    centers     (k, d)        float    of the dtype of the samples, in their own order
+    wide        (k, d)        float64  the same
+    shift       (d,)          float    mean of the samples, of their dtype
+    scale                     float    what distances are multiplied by, of that dtype
+    packed      (b, d, BLOCK) float32  centres less the mean, scaled, by group, in blocks
+    halves      (k,)          float32  half their squared norms
+    names       (k,)          int32    their indices in `centers`
+    groups      (g + 1,)      int64    where each group begins
+    panels      (p + 1,)      int64    the groups at which each panel begins
+    group_of    (k,)          int32    group of each centre, in their own order
+    now                       int64    slot of these centres among those remembered
+    center_way  (s, k)        float32  at least how far each is from where it was, for each slot
+    group_way   (s, g)        float32  the largest of these in each group
+    way         (s,)          float32  the largest of these
+    tighten                   bool     whether to try the distance to a sample's own centre first
     """
 
     centers: np.ndarray
     wide: np.ndarray
     shift: np.ndarray
-    scale: float
-    factors: np.ndarray
-    sq_norms: np.ndarray
+    scale: np.floating
+    packed: np.ndarray
+    halves: np.ndarray
     names: np.ndarray
     groups: np.ndarray
     panels: np.ndarray
     group_of: np.ndarray
-    drift: np.ndarray
-    most: np.ndarray
+    now: int
+    center_way: np.ndarray
+    group_way: np.ndarray
+    way: np.ndarray
+    tighten: bool
 
 
 class Bounds(NamedTuple):
@@ -60,16 +69,42 @@ class Bounds(NamedTuple):
 
     labels  (n,)   int32    nearest centre, -1 before the first assignment
     before  (n,)   int32    the label before
-    norm    (n,)   float32  norm of the sample less the mean, scaled
-    upper   (n,)   float32  at least the distance to its own centre
+    upper   (n,)   float32  at least the distance to its own centre, when that was found
     lower   (n, g) float32  at most the distance to any other centre of a group
+    least   (n,)   float32  the least of these
+    slots   (n, 2) uint8    of the centres that `upper` and `lower` are about
     """
 
     labels: np.ndarray
     before: np.ndarray
-    norm: np.ndarray
     upper: np.ndarray
     lower: np.ndarray
+    least: np.ndarray
+    slots: np.ndarray
+
+
+class _Scratch(NamedTuple):
+    """What comparing a chunk of samples needs.
+
+    tile    (d, WIDTH)    float32  samples side by side
+    sq      (WIDTH,)      float32  their squared norms
+    rows    (WIDTH,)      int64    which they are
+    scores  (m, WIDTH)    float32  their products with the centres
+    found   (3, WIDTH)    float32  least, second and place of the least in a group
+    best, second (g, c)   float32  least and second least squared distance to each group
+    owner   (g, c)        float32  place of the least
+    norms   (c,)          float32  squared norms
+    """
+
+    tile: np.ndarray
+    sq: np.ndarray
+    rows: np.ndarray
+    scores: np.ndarray
+    found: np.ndarray
+    best: np.ndarray
+    second: np.ndarray
+    owner: np.ndarray
+    norms: np.ndarray
 
 
 @kernel
@@ -84,176 +119,166 @@ def _sq_wide(X, i, zero, wide, j):
 
 
 @kernel
-def _decide(X, i, zero, centers, wide, names, groups, best, a, limit):
+def _decide(X, i, zero, plan, best, a, limit):
     """Nearest centre by explicit differences, ties to the lowest index.
 
     best  (g, s) float32  least squared distance of sample a to each group; those above `limit`
                           are out
     """
-    d = X.shape[1]
+    centers, wide, names, groups = plan.centers, plan.wide, plan.names, plan.groups
+    k, d = centers.shape
     slack = 1.0 + 2.0 * (d + 4) * np.finfo(X.dtype).eps
+    sq_wide = np.empty(k)
     least = np.inf
     for g in range(groups.shape[0] - 1):
         if not best[g, a] > limit:
             for at in range(groups[g], groups[g + 1]):
-                least = min(least, _sq_wide(X, i, zero, wide, names[at]))
+                sq_wide[at] = _sq_wide(X, i, zero, wide, names[at])
+                least = min(least, sq_wide[at])
     reach = least * slack + np.finfo(X.dtype).tiny * d
-    nearest = X.dtype.type(np.inf)
+    nearest_sq = X.dtype.type(np.inf)
     label = -1
     for g in range(groups.shape[0] - 1):
         if best[g, a] > limit:
             continue
         for at in range(groups[g], groups[g + 1]):
-            j = names[at]
-            if _sq_wide(X, i, zero, wide, j) > reach:
+            if sq_wide[at] > reach:
                 continue
+            j = names[at]
             sq = X.dtype.type(0)
             for f in range(d):
                 diff = X[i, f] - centers[j, f]
                 sq += diff * diff
-            if label < 0 or sq < nearest or (sq == nearest and j < label):
-                nearest = sq
+            if label < 0 or sq < nearest_sq or (sq == nearest_sq and j < label):
+                nearest_sq = sq
                 label = j
     return label
 
 
 @kernel
-def _scan(scores, sq_norms, best, second, owner):
-    """Least and second least of |c|² - 2xc for each sample, over the centres of a group.
+def _multiply_some(X, plan, active, members, first, last, scratch):
+    """Least and second least squared distance of some samples to each group of some panels.
 
-    scores    (m, s) float32  products of centres and samples
-    sq_norms  (m,)   float32  of the centres
-    best, second (s,) float32 out: least and second least
-    owner     (s,)   float32  out: place of the least in the group
+    active       (s,) int64  the samples
+    members      (c,) int64  which of these
+    first, last              the groups
     """
-    m, s = scores.shape
-    two = np.float32(2.0)
-    for i in range(s):
-        best[i] = np.float32(np.inf)
-        second[i] = np.float32(np.inf)
-        owner[i] = np.float32(0.0)
-    for j in range(m):
-        norm = sq_norms[j]
-        name = np.float32(j)
-        for i in range(s):
-            value = norm - two * scores[j, i]
-            nearer = value < best[i]
-            loser = best[i] if nearer else value
-            second[i] = loser if loser < second[i] else second[i]
-            owner[i] = name if nearer else owner[i]
-            best[i] = value if nearer else best[i]
-
-
-@kernel
-def _gather(X, shift, scale, active, norm, rows, sq):
-    """Copy samples less the shift, scaled, with their squared norms."""
+    tile, sq, rows, scores = scratch.tile, scratch.sq, scratch.rows, scratch.scores
+    found, best, second, owner = scratch.found, scratch.best, scratch.second, scratch.owner
+    norms, shift, scale = scratch.norms, plan.shift, plan.scale
+    packed, halves, groups = plan.packed, plan.halves, plan.groups
     d = X.shape[1]
-    nothing = np.zeros((1, d))
-    origin = np.zeros(d, np.float32)
-    for a in range(active.shape[0]):
-        i = active[a]
-        for f in range(d):
-            rows[a, f] = np.float32((X[i, f] - shift[f]) * scale)
-        if norm[i] < 0:
-            norm[i] = np.sqrt(np.float32(_sq_wide(rows, a, origin, nothing, 0)))
-        sq[a] = norm[i] * norm[i]
+    count = members.shape[0]
+    two = np.float32(2.0)
+    for c in range(0, count, WIDTH):
+        size = min(WIDTH, count - c)
+        for lane in range(WIDTH):
+            rows[lane] = active[members[c + min(lane, size - 1)]]
+        for lane in range(0, WIDTH, LANES):
+            fill_tile(X, rows, np.int64(lane), shift, scale, tile, sq)
+        for f in range(d // LANES * LANES, d):
+            for lane in range(WIDTH):
+                x = np.float32((X[rows[lane], f] - shift[f]) * scale)
+                tile[f, lane] = x
+                sq[lane] += x * x
+        for block in range(groups[first] // BLOCK, -(-groups[last] // BLOCK)):
+            multiply(tile, packed, np.int64(block), scores)
+        for lane in range(size):
+            norms[members[c + lane]] = sq[lane]
+        for g in range(first, last):
+            nearest(scores, halves, groups[g], groups[g + 1], found)
+            for lane in range(size):
+                a = members[c + lane]
+                best[g, a] = sq[lane] + two * found[0, lane]
+                second[g, a] = sq[lane] + two * found[1, lane]
+                owner[g, a] = found[2, lane]
 
 
 @kernel
-def _compare(X, plan, bounds, active, opened, gamma):
+def _compare(X, plan, bounds, active, opened, gamma, scratch):
     """Label some samples by products with their open panels, and renew their bounds.
 
     active  (s,)   int64  the samples
-    opened  (s, p) bool   the panels to compare
+    opened  (s, p) bool   the panels to compare; those that are compared
     """
     d = X.shape[1]
     s, n_panels = opened.shape
-    scale, factors, sq_norms, names = plan.scale, plan.factors, plan.sq_norms, plan.names
-    centers, wide, groups, panels = plan.centers, plan.wide, plan.groups, plan.panels
-    labels, norm, upper, lower = bounds.labels, bounds.norm, bounds.upper, bounds.lower
+    names, groups, panels = plan.names, plan.groups, plan.panels
+    labels, upper, lower = bounds.labels, bounds.upper, bounds.lower
+    least_of, slots, group_way = bounds.least, bounds.slots, plan.group_way
+    best, second, owner, norms = scratch.best, scratch.second, scratch.owner, scratch.norms
     n_groups = groups.shape[0] - 1
-    begins = groups[panels]
+    scale, wide = plan.scale, plan.wide
     zero = np.zeros(d, X.dtype)
-    rows = np.empty((s, d), np.float32)
-    sq = np.empty(s, np.float32)
-    _gather(X, plan.shift, scale, active, norm, rows, sq)
-    best = np.full((n_groups, s), np.inf, np.float32)
-    second = np.full((n_groups, s), np.inf, np.float32)
-    owner = np.zeros((n_groups, s), np.float32)
-    members = np.empty(s, np.int64)
-    for p in range(n_panels):
-        count = 0
-        for a in range(s):
-            members[count] = a
-            count += opened[a, p]
-        if count == 0 or begins[p] == begins[p + 1]:
-            continue
-        if count == s:
-            scores = np.dot(factors[begins[p] : begins[p + 1]], rows.T)
-        else:
-            some = np.empty((count, d), np.float32)
-            for c in range(count):
-                for f in range(d):
-                    some[c, f] = rows[members[c], f]
-            scores = np.dot(factors[begins[p] : begins[p + 1]], some.T)
-        part_best = np.empty(count, np.float32)
-        part_second = np.empty(count, np.float32)
-        part_owner = np.empty(count, np.float32)
-        for g in range(panels[p], panels[p + 1]):
-            first, last = groups[g], groups[g + 1]
-            _scan(
-                scores[first - begins[p] : last - begins[p]],
-                sq_norms[first:last],
-                part_best,
-                part_second,
-                part_owner,
-            )
-            for c in range(count):
-                a = members[c]
-                best[g, a] = part_best[c] + sq[a]
-                second[g, a] = part_second[c] + sq[a]
-                owner[g, a] = part_owner[c]
+    members = np.arange(s)
+    # Laying samples out again for each panel does not pay where most are open.
+    if 2 * opened.sum() > s * n_panels:
+        opened[:] = True
+        _multiply_some(X, plan, active, members, 0, n_groups, scratch)
+    else:
+        best[:] = np.inf
+        second[:] = np.inf
+        for p in range(n_panels):
+            count = 0
+            for a in range(s):
+                members[count] = a
+                count += opened[a, p]
+            _multiply_some(X, plan, active, members[:count], panels[p], panels[p + 1], scratch)
     reach = np.float32(0.0)
-    for j in range(sq_norms.shape[0]):
-        reach = max(reach, sq_norms[j])
-    reach = np.sqrt(reach) * _UP
-    # Half of d for the product, the rest for norms, shift, scale and the final sums.
-    unit = np.float32((0.5 * d + 24.0) * 2.0**-24)
+    for half in plan.halves:
+        reach = max(reach, half)
+    reach = np.sqrt(np.float32(2.0) * reach) * _UP
+    # In units of float32's rounding and of (|x| + |c|)²: half the length of the sums of the
+    # product; both norms, shift and scale, and the final sums, 10; the sums of a sample's norm.
+    product = 0.5 * (min(d, STRETCH) + d / STRETCH + 4.0) + 10.0
+    unit = np.float32(product * 2.0**-24)
+    unit_norm = np.float32((product + d / LANES + 2 * LANES + 2) * 2.0**-24)
+    beyond = gamma * gamma - np.float32(1.0)
     for a in range(s):
         i = active[a]
-        size = norm[i] * _UP + reach
+        size = (np.sqrt(norms[a]) + reach) * _UP
+        # All distances of a sample share the error of its norm, so that it weighs little there.
         error = unit * size * size + _TINY
+        error_norm = unit_norm * size * size + _TINY
         least = best[0, a]
         group = 0
         for g in range(1, n_groups):
             if best[g, a] < least:
                 least = best[g, a]
                 group = g
-        limit = (least + error) * gamma * gamma + error
+        limit = least + np.float32(2.0) * error + beyond * (least + error + error_norm)
         sure = second[group, a] > limit
         for g in range(n_groups):
             sure = sure and (g == group or best[g, a] > limit)
         if sure:
             label = names[groups[group] + np.int64(owner[group, a])]
-            upper[i] = np.sqrt(max(least + error, np.float32(0.0))) * _UP + _TINY
+            upper[i] = np.sqrt(max(least + error_norm, np.float32(0.0))) * _UP + _TINY
         else:
-            label = _decide(X, i, zero, centers, wide, names, groups, best, a, limit)
+            label = _decide(X, i, zero, plan, best, a, limit)
             exact = scale * np.sqrt(_sq_wide(X, i, zero, wide, label))
             upper[i] = np.float32(exact) * _UP + _TINY
-        for g in range(n_groups):
-            # An infinite error is of a sample beyond float32, and tells nothing; an infinite best
-            # of a panel that was not compared, or of an empty group.
-            if not error < np.inf:
-                lower[i, g] = np.float32(0.0)
-            elif best[g, a] < np.inf:
-                nearest = names[groups[g] + np.int64(owner[g, a])]
-                rival = second[g, a] if nearest == label else best[g, a]
-                lower[i, g] = np.sqrt(max(rival - error, np.float32(0.0))) * _DOWN - _TINY
+        lowest = np.float32(np.inf)
+        for p in range(n_panels):
+            for g in range(panels[p], panels[p + 1]):
+                if not error_norm < np.inf:
+                    # A sample beyond float32: its products tell nothing.
+                    bound = np.float32(0.0)
+                elif opened[a, p]:
+                    rival = best[g, a]
+                    if rival < np.inf and names[groups[g] + np.int64(owner[g, a])] == label:
+                        rival = second[g, a]
+                    bound = np.sqrt(max(rival - error_norm, np.float32(0.0))) * _DOWN - _TINY
+                else:
+                    bound = (lower[i, g] - group_way[slots[i, 1], g]) * _DOWN - _TINY
+                lower[i, g] = bound
+                lowest = min(lowest, bound)
+        least_of[i] = lowest
+        slots[i, 0] = slots[i, 1] = plan.now
         labels[i] = label
 
 
 @kernel
-def assign_bounded(X, plan, bounds, start, stop, moved):
+def assign_bounded(X, plan, bounds, start, stop, moved, tally):
     """Assign samples to their nearest centres.
 
     X        (n, d) float  samples, C order
@@ -261,117 +286,100 @@ def assign_bounded(X, plan, bounds, start, stop, moved):
     bounds                 inout: `Bounds`
     start, stop            the samples to assign
     moved    (n,)   int32  out, from `start`: the samples whose label changed
-    Returns their number.
+    tally    (3,)   int64  out: number of these; of samples that bounds left open; of those among
+                           these that the distance to their own centre would have decided
     """
     d = X.shape[1]
     # Reading a field of a tuple counts a reference, which threads would fight over per sample.
     labels, before, upper, lower = bounds.labels, bounds.before, bounds.upper, bounds.lower
-    wide, group_of, drift, most = plan.wide, plan.group_of, plan.drift, plan.most
-    panels, scale = plan.panels, plan.scale
+    least_of, slots, now, wide = bounds.least, bounds.slots, np.int64(plan.now), plan.wide
+    center_way, group_way, way = plan.center_way, plan.group_way, plan.way
+    group_of, panels, scale, tighten = plan.group_of, plan.panels, plan.scale, plan.tighten
     n_panels = panels.shape[0] - 1
-    n_groups = most.shape[0]
-    gamma = np.float32(1.0 + 0.6 * (d + 4) * np.finfo(X.dtype).eps) * _UP
+    n_groups = group_way.shape[1]
+    # Twice the rounding error of explicit differences, and a tenth for its square.
+    gamma = np.float32(1.0 + 0.55 * (d + 4) * np.finfo(X.dtype).eps) * _UP
     zero = np.zeros(d, X.dtype)
-    active = np.empty(CHUNK, np.int64)
-    opened = np.empty((CHUNK, n_panels), np.bool_)
+    chunk = max(4 * WIDTH, min(_MOST_CHUNK, _CHUNK_VALUES // d))
+    active = np.empty(chunk, np.int64)
+    opened = np.empty((chunk, n_panels), np.bool_)
+    bars = np.empty(chunk, np.float32)
+    scratch = _Scratch(
+        np.empty((d, WIDTH), np.float32),
+        np.empty(WIDTH, np.float32),
+        np.empty(WIDTH, np.int64),
+        np.empty((plan.packed.shape[0] * BLOCK, WIDTH), np.float32),
+        np.empty((3, WIDTH), np.float32),
+        np.empty((n_groups, chunk), np.float32),
+        np.empty((n_groups, chunk), np.float32),
+        np.empty((n_groups, chunk), np.float32),
+        np.empty(chunk, np.float32),
+    )
     found = start
     count = 0
+    left_open = 0
+    decided = 0
     for i in range(start, stop):
         label = labels[i]
         before[i] = label
         if label < 0:
             active[count] = i
+            bars[count] = np.float32(-np.inf)
             for p in range(n_panels):
                 opened[count, p] = True
             count += 1
         else:
-            above = (upper[i] + drift[label]) * _UP + _TINY
-            least = np.float32(np.inf)
-            for g in range(n_groups):
-                below = (lower[i, g] - most[g]) * _DOWN - _TINY
-                lower[i, g] = below
-                least = min(least, below)
-            if not above * gamma < least:
-                above = np.float32(scale * np.sqrt(_sq_wide(X, i, zero, wide, label))) * _UP
-                above += _TINY
-            upper[i] = above
-            if not above * gamma < least:
-                active[count] = i
-                for p in range(n_panels):
-                    is_open = panels[p] <= group_of[label] < panels[p + 1]
-                    for g in range(panels[p], panels[p + 1]):
-                        is_open = is_open or not above * gamma < lower[i, g]
-                    opened[count, p] = is_open
-                count += 1
-        if count == CHUNK or (i == stop - 1 and count > 0):
-            _compare(X, plan, bounds, active[:count], opened[:count], gamma)
+            slot = np.int64(slots[i, 1])
+            above = (upper[i] + center_way[np.int64(slots[i, 0]), label]) * _UP + _TINY
+            below = (least_of[i] - way[slot]) * _DOWN - _TINY
+            # The slot is about to be given to the present centres.
+            if slots[i, 0] == now:
+                upper[i] = above
+            if slot == now:
+                least = np.float32(np.inf)
+                for g in range(n_groups):
+                    bound = (lower[i, g] - group_way[slot, g]) * _DOWN - _TINY
+                    lower[i, g] = bound
+                    least = min(least, bound)
+                least_of[i] = least
+                below = least
+            if not above * gamma < below:
+                if slot != now:
+                    below = np.float32(np.inf)
+                    for g in range(n_groups):
+                        below = min(below, lower[i, g] - group_way[slot, g])
+                    below = below * _DOWN - _TINY
+                if not above * gamma < below:
+                    left_open += 1
+                    if tighten:
+                        above = np.float32(scale * np.sqrt(_sq_wide(X, i, zero, wide, label)))
+                        above = above * _UP + _TINY
+                        upper[i] = above
+                        slots[i, 0] = now
+                if above * gamma < below:
+                    decided += tighten
+                else:
+                    active[count] = i
+                    bars[count] = below
+                    for p in range(n_panels):
+                        is_open = panels[p] <= group_of[label] < panels[p + 1]
+                        for g in range(panels[p], panels[p + 1]):
+                            bound = lower[i, g]
+                            if slot != now:
+                                bound = (bound - group_way[slot, g]) * _DOWN - _TINY
+                            is_open = is_open or not above * gamma < bound
+                        opened[count, p] = is_open
+                    count += 1
+        if count == chunk or (i == stop - 1 and count > 0):
+            _compare(X, plan, bounds, active[:count], opened[:count], gamma, scratch)
             for a in range(count):
                 at = active[a]
                 if labels[at] != before[at]:
                     moved[found] = at
                     found += 1
+                elif upper[at] * gamma < bars[a]:
+                    decided += 1
             count = 0
-    return found - start
-
-
-@kernel
-def move_sums(X, weight, bounds, moved, wide, sums, counts):
-    """Move samples from the sums of their old clusters to those of their new ones.
-
-    X        (n, d) float    samples, C order
-    weight   (n,)   float64  their weights
-    bounds                   `Bounds`
-    moved    (m,)   int32    the samples
-    wide     (k, d) float64  points of reference, one a cluster
-    sums     (k, d) float64  inout: sums of weight · sample
-    counts   (k, 2) float64  inout: weights of the clusters, and numbers of their samples
-    Returns by how much the sum of weighted squared distances to the points of reference grew.
-    """
-    d = X.shape[1]
-    zero = np.zeros(d, X.dtype)
-    growth = 0.0
-    for m in range(moved.shape[0]):
-        i = moved[m]
-        w = weight[i]
-        old, new = bounds.before[i], bounds.labels[i]
-        growth += w * (_sq_wide(X, i, zero, wide, new) - _sq_wide(X, i, zero, wide, old))
-        counts[old, 0] -= w
-        counts[new, 0] += w
-        counts[old, 1] -= 1.0
-        counts[new, 1] += 1.0
-        for f in range(d):
-            moment = w * np.float64(X[i, f])
-            sums[old, f] -= moment
-            sums[new, f] += moment
-    return growth
-
-
-@kernel
-def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
-    """Add up the samples of each cluster.
-
-    X        (n, d) float    samples, C order
-    weight   (n,)   float64  their weights
-    labels   (n,)   int32    their clusters
-    wide     (k, d) float64  points of reference, one a cluster
-    start, stop              the samples to add
-    sums     (k, d) float64  out: sums of weight · sample, set to zero first
-    counts   (k, 2) float64  out: weights of the clusters, and numbers of their samples
-    Returns the sum of weighted squared distances to the points of reference.
-    """
-    d = X.shape[1]
-    zero = np.zeros(d, X.dtype)
-    sums[:] = 0.0
-    counts[:] = 0.0
-    total = 0.0
-    for i in range(start, stop):
-        j = labels[i]
-        w = weight[i]
-        total += w * _sq_wide(X, i, zero, wide, j)
-        counts[j, 0] += w
-        counts[j, 1] += 1.0
-        row = sums[j]
-        x = X[i]
-        for f in range(d):
-            row[f] += w * np.float64(x[f])
-    return total
+    tally[0] = found - start
+    tally[1] = left_open
+    tally[2] = decided

@@ -1,0 +1,139 @@
+"""Sums of clusters of many features, made afresh or by moving samples, and ways of centres."""
+
+import numpy as np
+
+from kmq.kernels.jit import kernel
+from kmq.kernels.rows import LANES, sq_distance
+
+
+@kernel
+def _sq_wide(X, i, zero, wide, j):
+    """Squared distance of sample i to centre j in float64."""
+    d = wide.shape[1]
+    total = sq_distance(X, i, zero, wide, j)[0]
+    for f in range(d // LANES * LANES, d):
+        diff = np.float64(X[i, f]) - wide[j, f]
+        total += diff * diff
+    return total
+
+
+@kernel
+def move_sums(X, weight, before, labels, moved, first, last, sums, counts):
+    """Move samples from the sums of their old clusters to those of their new ones.
+
+    X        (n, d) float    samples, C order
+    weight   (n,)   float64  their weights
+    before   (n,)   int32    their old clusters
+    labels   (n,)   int32    their new ones
+    moved    (m,)   int32    the samples
+    first, last              the features to move; the first of all moves the counts as well
+    sums     (k, d) float64  inout: sums of weight · sample
+    counts   (k, 2) float64  inout: weights of the clusters, and numbers of their samples
+    """
+    for m in range(moved.shape[0]):
+        i = moved[m]
+        w = weight[i]
+        old, new = before[i], labels[i]
+        if first == 0:
+            counts[old, 0] -= w
+            counts[new, 0] += w
+            counts[old, 1] -= 1.0
+            counts[new, 1] += 1.0
+        # Two loops over rows of their own, which LLVM vectorises where it sees no overlap.
+        x, loser, winner = X[i], sums[old], sums[new]
+        for f in range(first, last):
+            loser[f] -= w * np.float64(x[f])
+        for f in range(first, last):
+            winner[f] += w * np.float64(x[f])
+
+
+@kernel
+def growth(X, weight, before, labels, moved, wide):
+    """By how much moved samples let the sum of weighted squared distances grow.
+
+    X        (n, d) float    samples, C order
+    weight   (n,)   float64  their weights
+    before   (n,)   int32    their old clusters
+    labels   (n,)   int32    their new ones
+    moved    (m,)   int32    the samples
+    wide     (k, d) float64  points of reference, one a cluster
+    Returns the growth.
+    """
+    zero = np.zeros(X.shape[1], X.dtype)
+    total = 0.0
+    for m in range(moved.shape[0]):
+        i = moved[m]
+        after = _sq_wide(X, i, zero, wide, labels[i])
+        total += weight[i] * (after - _sq_wide(X, i, zero, wide, before[i]))
+    return total
+
+
+@kernel
+def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
+    """Add up the samples of each cluster.
+
+    X        (n, d) float    samples, C order
+    weight   (n,)   float64  their weights
+    labels   (n,)   int32    their clusters
+    wide     (k, d) float64  points of reference, one a cluster
+    start, stop              the samples to add
+    sums     (k, d) float64  out: sums of weight · sample, set to zero first
+    counts   (k, 2) float64  out: weights of the clusters, and numbers of their samples
+    Returns the sum of weighted squared distances to the points of reference.
+    """
+    d = X.shape[1]
+    zero = np.zeros(d, X.dtype)
+    sums[:] = 0.0
+    counts[:] = 0.0
+    total = 0.0
+    for i in range(start, stop):
+        j = labels[i]
+        w = weight[i]
+        total += w * _sq_wide(X, i, zero, wide, j)
+        counts[j, 0] += w
+        counts[j, 1] += 1.0
+        row = sums[j]
+        x = X[i]
+        for f in range(d):
+            row[f] += w * np.float64(x[f])
+    return total
+
+
+@kernel
+def spread(X, weight, labels, wide, start, stop):
+    """Sum the weighted squared distances of samples to the points of their clusters.
+
+    X        (n, d) float    samples, C order
+    weight   (n,)   float64  their weights
+    labels   (n,)   int32    their clusters
+    wide     (k, d) float64  points, one a cluster
+    start, stop              the samples to sum
+    Returns the sum.
+    """
+    zero = np.zeros(X.shape[1], X.dtype)
+    total = 0.0
+    for i in range(start, stop):
+        total += weight[i] * _sq_wide(X, i, zero, wide, labels[i])
+    return total
+
+
+@kernel
+def ways(remembered, factors, floor, start, stop, center_way):
+    """How far centres are from where they were.
+
+    remembered  (s, k, d) float32  centres of each slot
+    factors     (k, d)    float32  the present ones
+    floor                 float32  what rounding both may hide
+    start, stop                    the slots to look at
+    center_way  (s, k)    float32  out: at least the distances
+    """
+    k, d = factors.shape
+    zero = np.zeros(d, np.float32)
+    for slot in range(start, stop):
+        for j in range(k):
+            total = sq_distance(factors, j, zero, remembered[slot], j)[0]
+            for f in range(d // LANES * LANES, d):
+                diff = factors[j, f] - remembered[slot, j, f]
+                total += diff * diff
+            rounding = np.float32(1.0 + (0.5 * d + 24.0) * 2.0**-24)
+            center_way[slot, j] = np.sqrt(total) * rounding + floor
