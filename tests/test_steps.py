@@ -10,10 +10,11 @@ from kmq.engine import steps, threads
 from kmq.engine.bound_step import BoundStep
 from kmq.engine.cell_step import CellStep
 from kmq.engine.dense import DenseStep
+from kmq.engine.gap_step import GapStep
 from kmq.engine.lloyd import lloyd
 from kmq.engine.steps import choose_step
 
-FAST = [CellStep, BoundStep]
+FAST = [CellStep, GapStep, BoundStep]
 ALL = [DenseStep, *FAST]
 KINDS = ["noise", "blobs", "grid", "offset", "large", "small", "outlier"]
 
@@ -145,7 +146,7 @@ def test_clusters_that_run_empty_are_given_the_same_samples(make, rng):
 
 @pytest.mark.parametrize("make", FAST)
 def test_sums_do_not_drift(make):
-    X = samples("offset", 6000, 6) if make is BoundStep else samples("offset", 6000, 2)
+    X = samples("offset", 6000, 6) if make is not CellStep else samples("offset", 6000, 2)
     step = make(read_only(X), np.ones(len(X)), 50)
     centers = start(X, 50)
     for _ in range(40):
@@ -195,7 +196,9 @@ def test_a_new_start_leaves_the_labels_of_the_last_alone(make):
         (100, 2, 5, DenseStep),
         (100_000, 2, 100, CellStep),
         (100_000, 4, 32, CellStep),
-        (20_000, 16, 26, DenseStep),
+        (1000, 16, 26, DenseStep),
+        (20_000, 16, 26, GapStep),
+        (20_000, 5, 26, GapStep),
         (20_000, 32, 100, BoundStep),
         (6000, 784, 10, BoundStep),
     ],

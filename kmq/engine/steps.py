@@ -16,6 +16,7 @@ LEAST_CELL_PAIRS = 400_000
 # Brute force keeps up with products of matrices to 16 features (200,000 x 16, k = 100: 8.5 ms an
 # iteration against 8.4), and on few samples no product repays the search for BLAS.
 MOST_DENSE_FEATURES = 16
+LEAST_GAP_WORK = 1_000_000
 LEAST_BOUND_WORK = 20_000_000
 _MOST_BLOCKS = 32
 _LEAST_ROWS = 1024
@@ -71,7 +72,10 @@ class Step(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int32]:
-        """(n,) nearest centre at the last `assign` or `relabel`; where equal, see `assign`."""
+        """(n,) nearest centre at the last `assign` or `relabel`; where equal, see `assign`.
+
+        Of what the step works on: the samples, or their distinct colours.
+        """
 
     def n_filled(self) -> int:
         """Count the clusters that have samples."""
@@ -95,7 +99,10 @@ class Step(Protocol):
         """Inertia of the last `assign`, of its labels and its centres."""
 
     def inertia(self, centers: NDArray) -> float:
-        """Inertia of the present labels and `centers`, from explicit differences in float64."""
+        """Inertia of the present labels and `centers`, of the last `assign` or `relabel`.
+
+        From explicit differences in float64, or from sums in whole numbers.
+        """
 
     def sq_distances(self, centers: NDArray) -> NDArray:
         """(n,) squared distances of the samples to their centres, in scikit-learn's arithmetic.
@@ -125,6 +132,10 @@ def choose_step(X: NDArray, weight: NDArray[np.float64], k: int) -> Step:
         from kmq.engine.bound_step import BoundStep
 
         return BoundStep(X, weight, k)
+    if MOST_CELL_FEATURES < d <= MOST_DENSE_FEATURES and n * d * k >= LEAST_GAP_WORK:
+        from kmq.engine.gap_step import GapStep
+
+        return GapStep(X, weight, k)
     from kmq.engine.dense import DenseStep
 
     return DenseStep(X, weight, k)
