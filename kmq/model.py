@@ -108,7 +108,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         ``predict(X)``.
     inertia_ : float
         Weighted sum of squared distances of the samples to their centres, computed from
-        explicit differences in float64.
+        explicit differences in float64, for pixels from sums in whole numbers.
     n_iter_ : int
         Iterations run.
     inertia_history_ : ndarray of shape (n_iter_,), float64
@@ -251,7 +251,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         warn_of_missing_clusters(best.n_filled, self.n_clusters)
 
         self.cluster_centers_ = best.centers
-        self.labels_ = best.labels
+        self.labels_ = samples.spread(best.labels)
         self.inertia_ = best.inertia
         self.n_iter_ = best.n_iter
         self.inertia_history_ = best.inertia_history
@@ -295,7 +295,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         samples = self._check_new(X)
         if sp.issparse(samples):
             return self._as_sklearn().predict(samples)
-        return self._assigned(samples, None).labels
+        chosen, step = self._assigned(samples, None)
+        return chosen.spread(step.labels)
 
     def transform(self, X: ArrayLike) -> NDArray:
         """Return the distances of samples to all centres.
@@ -356,7 +357,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         weight = checked_weight(sample_weight, samples)
         if sp.issparse(samples):
             return float(self._as_sklearn().score(samples, sample_weight=weight))
-        return -self._assigned(samples, weight).inertia(self.cluster_centers_)
+        _, step = self._assigned(samples, weight)
+        return -step.inertia(self.cluster_centers_)
 
     @property
     def iterations(self) -> int:
@@ -407,13 +409,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
         return choose_samples(X, weight)
 
-    def _assigned(self, X: NDArray, weight: NDArray | None) -> "Step":
-        """A step that has assigned samples to the fitted centres."""
+    def _assigned(self, X: NDArray, weight: NDArray | None) -> tuple["Samples", "Step"]:
+        """Samples, and a step that has assigned them to the fitted centres."""
         from kmq.engine.samples import choose_samples
 
-        step = choose_samples(X, weight).step(self.cluster_centers_.shape[0])
+        samples = choose_samples(X, weight)
+        step = samples.step(self.cluster_centers_.shape[0])
         step.relabel(self.cluster_centers_)
-        return step
+        return samples, step
 
     def _check_samples(self, X: Any, *, reset: bool, dtype: Any) -> Any:
         """Validate samples: a read-only C-ordered array, or a CSR matrix.

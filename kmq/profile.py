@@ -275,7 +275,7 @@ class _Sweep:
         pixels = self._img.rgb_vector
         KMeans(1, max_iter=1).fit(pixels)
         begun = perf_counter()
-        samples = choose_samples(read_only(pixels), None)
+        samples = choose_samples(read_only(pixels), None, shared=True)
         self._shared_seconds = perf_counter() - begun
 
         class Sweeping(KMeans):

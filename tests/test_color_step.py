@@ -65,7 +65,7 @@ def test_every_iteration_equals_brute_force(colors: ColorSet, k: int, seed: int)
         centers = centers + rng.normal(0, size, (k, d)) * (rng.random((k, 1)) < 0.6)
         changed = step.assign(centers)
         labels = brute_force(colors, centers)
-        np.testing.assert_array_equal(step.color_labels, labels)
+        np.testing.assert_array_equal(step.labels, labels)
         assert changed == (before is None or bool((labels != before).any()))
         before = labels
         sums = np.zeros((k, d), np.int64)
@@ -279,7 +279,7 @@ def test_centers_far_from_all_colors(far: float, rng: np.random.Generator) -> No
     away = far + rng.uniform(-0.5, 0.5, (20, 3))
     for centers in (near, away, np.vstack([near[:9], away[9:]]), near, near + 0.01):
         step.assign(centers)
-        np.testing.assert_array_equal(step.color_labels, brute_force(colors, centers))
+        np.testing.assert_array_equal(step.labels, brute_force(colors, centers))
         np.testing.assert_array_equal(step.counts.sum(), colors.counts.sum())
         assert step.assigned_inertia() == pytest.approx(step.inertia(centers), rel=1e-9)
 

@@ -90,19 +90,32 @@ class ColorPotential:
 
 
 class _SummedRuns:
-    """Sums over runs of pixels, made anew after each centre: for few centres."""
+    """Sums over runs of pixels, made anew for each draw: for few centres."""
 
     def __init__(self, cells: ColorCells) -> None:
         assert cells.colors.index is not None
         n = len(cells.colors.index)
         self._cells = cells
         self._threads = n_threads() if n >= _THREADED_PIXELS else 1
+        self._closest: kernels.Closest | None = None
         self.shift = max(8, n.bit_length() // 2)
-        self.totals = np.zeros(-(-n // (1 << self.shift)), np.int64)
+        self._totals = np.zeros(-(-n // (1 << self.shift)), np.int64)
 
     def follow(self, closest: kernels.Closest) -> None:
         """Take in what the last centre changed."""
-        cells, sq_dist = self._cells, closest.sq_dist.reshape(-1)
+        self._closest = closest
+
+    @property
+    def totals(self) -> NDArray[np.int64]:
+        """(r,) sums of weight · squared distance of the runs."""
+        if self._closest is not None:
+            self._sum(self._closest.sq_dist.reshape(-1))
+            self._closest = None
+        return self._totals
+
+    def _sum(self, sq_dist: NDArray[np.int32]) -> None:
+        """Sum the squared distances of all pixels."""
+        cells, totals = self._cells, self._totals
 
         def task(worker: int, start: int, stop: int) -> None:
             kernels.row_totals(
@@ -112,22 +125,22 @@ class _SummedRuns:
                 1 << self.shift,
                 start,
                 stop,
-                self.totals,
+                totals,
             )
 
-        run_blocks(task, len(self.totals), self._threads, grain=64)
+        run_blocks(task, len(totals), self._threads, grain=64)
 
 
 class _LoweredRuns:
     """Sums over runs of pixels, lowered where a colour came nearer: for many centres."""
 
     def __init__(self, cells: ColorCells) -> None:
-        summed = _SummedRuns(cells)
         index = cells.colors.index
         assert index is not None
+        self._first: _SummedRuns | None = _SummedRuns(cells)
         self._weight = cells.row_weight
-        self.shift, self.totals = summed.shift, summed.totals
-        self._first: _SummedRuns | None = summed
+        self.shift = self._first.shift
+        self.totals = np.empty(0, np.int64)
         m = len(cells.colors.colors)
         self._offsets = np.zeros(m + 1, np.int64)
         np.cumsum(cells.rows_per_color, out=self._offsets[1:])
@@ -138,6 +151,7 @@ class _LoweredRuns:
         """Take in what the last centre changed."""
         if self._first is not None:
             self._first.follow(closest)
+            self.totals = self._first.totals
             self._first = None
             return
         kernels.lower_totals(

@@ -79,11 +79,9 @@ class ColorCells:
         return floats
 
     @cached_property
-    def float_weight(self) -> NDArray[np.float64]:
-        """(m,) the weights as floats, read-only."""
-        weight = self.colors.counts.astype(np.float64)
-        weight.flags.writeable = False
-        return weight
+    def all_weigh(self) -> bool:
+        """Whether no colour has a weight of 0."""
+        return bool(self.colors.counts.all())
 
     @cached_property
     def rows_per_color(self) -> NDArray[np.int64]:
@@ -179,21 +177,21 @@ class ColorStep:
         return self._moments[:-1, -1]
 
     @property
-    def color_labels(self) -> NDArray[np.int32]:
-        """(m,) nearest centre of each distinct colour."""
-        return self._state.labels.reshape(-1)[: len(self._shared.colors.colors)]
+    def labels(self) -> NDArray[np.int32]:
+        """See `Step`: (m,) of the distinct colours."""
+        self._team.dismiss()  # its threads are wanted for other work
+        return self._labels.copy()
 
     @property
-    def labels(self) -> NDArray[np.int32]:
-        """See `Step`."""
-        self._team.dismiss()  # its threads are wanted for the pixels
-        if self._shared.colors.index is None:
-            return self.color_labels.copy()
-        return self._shared.colors.spread(self.color_labels)
+    def _labels(self) -> NDArray[np.int32]:
+        """(m,) nearest centre of each distinct colour, as the kernels write it."""
+        return self._state.labels.reshape(-1)[: len(self._shared.colors.colors)]
 
     def n_filled(self) -> int:
         """See `Step`."""
-        return int(np.count_nonzero(np.bincount(self.color_labels, minlength=self._k)))
+        if self._shared.all_weigh:
+            return int(np.count_nonzero(self.counts))
+        return int(np.count_nonzero(np.bincount(self._labels, minlength=self._k)))
 
     def mean(self) -> NDArray[np.float64]:
         """See `Step`."""
@@ -234,7 +232,7 @@ class ColorStep:
         dense.assign_narrow(
             self._shared.floats, centers, (0,) * d, 0, m, labels, np.empty(m, np.float64)
         )
-        changed = int(np.count_nonzero(labels != self.color_labels))
+        changed = int(np.count_nonzero(labels != self._labels))
         state.labels.reshape(-1)[:m] = labels
         state.labels.reshape(-1)[m:] = labels[-1]
         state.owner[:] = -1
@@ -254,17 +252,17 @@ class ColorStep:
         clock = np.repeat(state.clock, kernels.GROUP)[: len(state.alarm)]
         tied = np.flatnonzero(state.alarm <= clock)
         rows = (tied[:, np.newaxis] * kernels.CELL + np.arange(kernels.CELL)).ravel()
-        rows = rows[rows < len(self.color_labels)]
+        rows = rows[rows < len(self._labels)]
         if len(rows) == 0:
             return
-        before = self.color_labels[rows]
+        before = self._labels[rows]
         labels = before.copy()
         colors = self._shared.floats[rows]
         colors.flags.writeable = False
         dense.settle_ties(
             colors, centers, ties.mean, ties.shifted, ties.sq_norms, 0, len(rows), labels
         )
-        self.color_labels[rows] = labels
+        self._labels[rows] = labels
         state.owner[tied] = -1
         weight = self._shared.colors.counts[rows, np.newaxis]
         moments = np.hstack([self._shared.colors.colors[rows] * weight, weight])
@@ -274,27 +272,21 @@ class ColorStep:
 
     def assigned_inertia(self) -> float:
         """See `Step`."""
-        return float(
-            color_centers.moment_inertia(self._moments, self._centers, self._shared.sq_total)
-        )
+        return self._moment_inertia(self._centers)
+
+    def _moment_inertia(self, centers: NDArray) -> float:
+        """Inertia of the present labels from the moments of their clusters."""
+        return float(color_centers.moment_inertia(self._moments, centers, self._shared.sq_total))
 
     def inertia(self, centers: NDArray) -> float:
         """See `Step`."""
-        colors = self._shared.colors
-        return dense.inertia(
-            self._shared.floats,
-            self._shared.float_weight,
-            centers,
-            self.color_labels,
-            0,
-            len(colors.colors),
-        )
+        return self._moment_inertia(centers)
 
     def sq_distances(self, centers: NDArray) -> NDArray[np.float64]:
         """See `Step`."""
         mean = self.mean()
         shifted = self._shared.floats - mean
-        shifted -= (centers - mean)[self.color_labels]
+        shifted -= (centers - mean)[self._labels]
         sq = np.square(shifted, out=shifted).sum(axis=1)
         index = self._shared.colors.index
         return sq if index is None else sq[index]
@@ -307,4 +299,4 @@ class ColorStep:
             weight = float(shared.colors.counts[row])
         else:
             weight = float(shared.row_weight[i]) if len(shared.row_weight) else 1.0
-        return shared.colors.colors[row], weight, int(self.color_labels[row])
+        return shared.colors.colors[row], weight, int(self._labels[row])

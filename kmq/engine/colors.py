@@ -1,7 +1,9 @@
 """Pixels as a weighted set of distinct colours."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from kmq.kernels import histogram
 # Pixels a block: large enough to hide a call, small enough to share out.
 _ROWS = 1 << 15
 _MOST_BITMAP_CHANNELS = 3
+_LARGEST_BITMAP = (1 << 8 * _MOST_BITMAP_CHANNELS) // 64
+# From this many colours on, a second thread gains.
+_THREADED_COLORS = 6_000
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class ColorSet:
     index : (n,) int32 or None
         Row of `colors` of each pixel, where asked for.
     places : (bitmap, ranks) or None
-        What finds the row of a colour of up to three channels; see `kmq.kernels.histogram`.
+        What finds the row of a colour of up to three channels where there is no index; see
+        `kmq.kernels.histogram`.
     """
 
     colors: NDArray[np.uint8]
@@ -35,11 +41,23 @@ class ColorSet:
     index: NDArray[np.int32] | None
     places: tuple[NDArray[np.uint64], NDArray[np.int32]] | None = None
 
-    def spread(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Give every pixel the value of its colour: (m,) int32 to (n,) int32."""
+    def spread(self, values: NDArray[np.int32], last: bool = False) -> NDArray[np.int32]:
+        """Give every pixel the value of its colour.
+
+        Parameters
+        ----------
+        values : (m,) int32
+            A value for each distinct colour.
+        last : bool, default=False
+            Whether nobody will ask for the index again, so that the values may take its place.
+
+        Returns
+        -------
+        (n,) int32
+        """
         assert self.index is not None
         index = self.index
-        out = np.empty(len(index), np.int32)
+        out = index if last else np.empty(len(index), np.int32)
 
         def task(worker: int, first: int, last: int) -> None:
             start, stop = first * _ROWS, min(last * _ROWS, len(index))
@@ -109,23 +127,65 @@ def morton_bits(d: int) -> tuple[NDArray[np.uint32], ...]:
 
 
 @cache
-def _decoded_bits(d: int) -> NDArray[np.uint8]:
-    """Channels of the lowest 6 bits of a Morton code, of the next 9 and of the 9 above."""
+def _decoded_bits(d: int) -> tuple[NDArray[np.uint8], ...]:
+    """Each channel of the lowest 6 bits of a Morton code, of the next 9 and of the 9 above."""
     codes = np.arange(512)
-    table = np.zeros((3, 512, d), np.uint8)
+    tables = tuple(np.zeros((3, 512), np.uint8) for _ in range(d))
     for part, lowest in enumerate((0, 6, 15)):
         for bit in range(min(9, 8 * d - lowest)):
             place, channel = divmod(bit + lowest, d)
-            table[part, :, d - 1 - channel] |= ((codes >> bit & 1) << place).astype(np.uint8)
-    return table
+            tables[d - 1 - channel][part] |= ((codes >> bit & 1) << place).astype(np.uint8)
+    return tables
+
+
+class _Marks(NamedTuple):
+    """A bitmap of colours: see `kmq.kernels.histogram`.
+
+    Fresh memory costs a photo more than the marking: the system hands it out page by page. So
+    blank bitmaps are kept for the next photo, one for each thread.
+    """
+
+    bitmap: NDArray[np.uint64]
+    pages: NDArray[np.bool_]
+    ranks: NDArray[np.int32]
+
+    @classmethod
+    def blank(cls, d: int) -> "_Marks":
+        """A bitmap without bits for colours of `d` channels."""
+        words = max(1, (1 << 8 * d) // 64)
+        if d == _MOST_BITMAP_CHANNELS:
+            with suppress(IndexError):
+                return _spare.pop()
+        n_pages = -(-words // histogram.PAGE)
+        return cls(
+            np.zeros(words, np.uint64), np.zeros(n_pages, np.bool_), np.empty(words, np.int32)
+        )
+
+    def hand_back(self) -> None:
+        """Keep this bitmap, blank again, for the next photo."""
+        if len(self.bitmap) == _LARGEST_BITMAP and len(_spare) < n_threads():
+            _spare.append(self)
+
+
+_spare: list[_Marks] = []
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Let the allocator keep up to 16 MiB of what a fit frees for the next one.
+
+    Until glibc has seen a large block freed, it returns memory to the system whenever it can;
+    the thousand page faults of getting it back took a third of the time of a photo's fit.
+    """
+    np.empty(8 << 20, np.uint8)
 
 
 def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> ColorSet:
     """Find the distinct colours of pixels, and how often each occurs.
 
-    Extra memory for up to three channels: 2 MiB a thread and 1 MiB for the bitmap and its
-    ranks, 8 bytes a distinct colour and thread, and 4 bytes a pixel for the index where asked
-    for. Four channels are sorted, at 20 bytes a pixel.
+    Extra memory for up to three channels: 3 MiB a thread for bitmaps, kept for the next call,
+    8 bytes a distinct colour and thread, and 4 bytes a pixel for the index where asked for. Four
+    channels are sorted, at 30 bytes a pixel.
 
     Parameters
     ----------
@@ -138,6 +198,7 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
     -------
     ColorSet
     """
+    _keep_freed_memory()
     pixels = _frozen(pixels)
     n, d = pixels.shape
     spread = morton_bits(d)
@@ -146,17 +207,24 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
 
     n_blocks = -(-n // _ROWS)
     threads = max(1, min(n_threads(), n_blocks // 2))
-    bitmaps = np.zeros((threads, max(1, (1 << 8 * d) // 64)), np.uint64)
+    marks = [_Marks.blank(d) for _ in range(threads)]
 
     def mark(worker: int, first: int, last: int) -> None:
-        histogram.mark(pixels, spread, first * _ROWS, min(last * _ROWS, n), bitmaps[worker])
+        bitmap, pages, _ = marks[worker]
+        histogram.mark(pixels, spread, first * _ROWS, min(last * _ROWS, n), bitmap, pages)
 
     run_blocks(mark, n_blocks, threads)
-    bitmap = np.bitwise_or.reduce(bitmaps, axis=0) if threads > 1 else bitmaps[0]
-    ranks = np.empty(len(bitmap), np.int32)
-    m = histogram.rank(bitmap, ranks)
+    bitmap, pages, ranks = marks[0]
+    for other in marks[1:]:
+        histogram.join(bitmap, pages, other.bitmap, other.pages)
+        other.hand_back()
+    m = histogram.rank(bitmap, pages, ranks)
     colors = np.empty((m, d), np.uint8)
-    histogram.unpack(bitmap, _decoded_bits(d), colors)
+
+    def unpack(worker: int, start: int, stop: int) -> None:
+        histogram.unpack(bitmap, pages, ranks, _decoded_bits(d), start, stop, colors)
+
+    run_blocks(unpack, len(pages), threads if m >= _THREADED_COLORS else 1)
     counts = np.zeros((threads, m), np.int64)
     index = np.empty(n if return_index else 0, np.int32)
 
@@ -165,7 +233,12 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
         histogram.count(pixels, spread, bitmap, ranks, start, stop, counts[worker], index)
 
     run_blocks(count, n_blocks, threads)
-    return ColorSet(colors, counts.sum(axis=0), index if return_index else None, (bitmap, ranks))
+    total = counts.sum(axis=0)
+    if not return_index:
+        return ColorSet(colors, total, None, (bitmap, ranks))
+    histogram.wipe(bitmap, pages)
+    marks[0].hand_back()
+    return ColorSet(colors, total, index)
 
 
 def _sorted_colors(

@@ -21,7 +21,7 @@ class Fit:
     Attributes
     ----------
     labels : (n,) int32
-        Nearest of `centers` for each sample, ties to the lowest.
+        Nearest of `centers` for each sample or distinct colour, ties to the lowest.
     centers : (k, d)
         Centres, of the dtype of the start.
     inertia : float
@@ -91,7 +91,7 @@ def lloyd(
         if on_iteration is not None:
             on_iteration(iteration, history[-1], centers.copy())
         sums, counts = step.sums, step.counts
-        if counts.all():
+        if np.count_nonzero(counts) == len(counts):
             moved = (sums / counts[:, np.newaxis]).astype(centers.dtype, copy=False)
         else:
             moved = _average(*_relocate_empty(step, centers, sums, counts), centers.dtype)

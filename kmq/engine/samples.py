@@ -51,6 +51,9 @@ class Samples(Protocol):
     def random(self, k: int, rng: np.random.RandomState) -> NDArray:
         """(k, d) different samples picked at random."""
 
+    def spread(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """(n,) labels of the samples from those of a step, which may know distinct ones alone."""
+
 
 class FloatSamples:
     """Samples of float32 or float64.
@@ -106,6 +109,10 @@ class FloatSamples:
         """See `Samples`."""
         return self.floats[seeding.random_rows(len(self), k, self.weight, rng)]
 
+    def spread(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """See `Samples`."""
+        return labels
+
 
 class ColorSamples:
     """Pixels of 8 bits, as their distinct colours.
@@ -116,9 +123,14 @@ class ColorSamples:
         Pixels of 1 to 4 channels, C order.
     weight : (n,) float64, optional
         Whole weights of a total below `MOST_WEIGHT`; 1 for each by default.
+    shared : bool, default=False
+        Whether several fits work on these samples. Else labels are spread once, and in place.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], weight: NDArray | None = None) -> None:
+    def __init__(
+        self, pixels: NDArray[np.uint8], weight: NDArray | None = None, shared: bool = False
+    ) -> None:
+        self._shared = shared
         self._pixels = pixels
         self._weight = weight
         found = distinct_colors(pixels)
@@ -177,8 +189,13 @@ class ColorSamples:
         """See `Samples`."""
         return self._pixels[seeding.random_rows(len(self), k, self.weight, rng)].astype(np.float64)
 
+    def spread(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """See `Samples`."""
+        colors = self.cells.colors
+        return labels if colors.index is None else colors.spread(labels, last=not self._shared)
 
-def choose_samples(X: NDArray, weight: NDArray | None) -> Samples:
+
+def choose_samples(X: NDArray, weight: NDArray | None, shared: bool = False) -> Samples:
     """Take samples as distinct colours where they are such, and else as floats.
 
     Parameters
@@ -187,6 +204,8 @@ def choose_samples(X: NDArray, weight: NDArray | None) -> Samples:
         Samples, C order, read-only.
     weight : (n,), optional
         Their weights, of the dtype of X, float64 for uint8.
+    shared : bool, default=False
+        Whether several fits will work on them.
 
     Returns
     -------
@@ -194,7 +213,7 @@ def choose_samples(X: NDArray, weight: NDArray | None) -> Samples:
     """
     pixels = _as_pixels(X, weight)
     if pixels is not None:
-        return ColorSamples(pixels, weight)
+        return ColorSamples(pixels, weight, shared)
     if X.dtype == np.uint8:
         X = X.astype(np.float64)
         X.flags.writeable = False

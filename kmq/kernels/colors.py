@@ -107,7 +107,8 @@ def build_cells(colors, counts, start, stop, cells, groups):
     groups  Groups        out
     Returns the sum of weight · |colour|² in these groups.
     """
-    m, d = colors.shape
+    m = colors.shape[0]
+    d = len(cells.dims)
     n_cells = cells.radius.shape[0]
     box = np.empty((4, d))
     low, high, group_low, group_high = box[0], box[1], box[2], box[3]

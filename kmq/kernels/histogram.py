@@ -10,15 +10,19 @@ import numpy as np
 
 from kmq.kernels.jit import kernel, popcount
 
+# Words a page: 4,096 colours, a cube of sixteen values a channel where there are three.
+PAGE = 64
+
 
 @kernel
-def mark(pixels, spread, start, stop, bitmap):
+def mark(pixels, spread, start, stop, bitmap, pages):
     """Set the bit of every colour that occurs.
 
-    pixels  (n, d)  uint8               pixels, C order
+    pixels  (n, d)  uint8           pixels, C order
     spread  d arrays (256,) uint32  Morton bits of each value of each channel
-    start, stop                         the pixels to look at
-    bitmap  (b,)    uint64              inout: one bit for each possible colour
+    start, stop                     the pixels to look at
+    bitmap  (b,)    uint64          inout: one bit for each possible colour
+    pages   (p,)    bool            inout: which pages of the bitmap have bits
     """
     # Skipping a pixel equal to the one before cost four times what it saved: photos make that
     # branch a coin toss.
@@ -28,45 +32,83 @@ def mark(pixels, spread, start, stop, bitmap):
         for f in range(1, len(spread)):
             code |= spread[f][pixel[f]]
         bitmap[code >> np.uint32(6)] |= np.uint64(1) << np.uint64(code & np.uint32(63))
+        pages[code >> np.uint32(12)] = True
 
 
 @kernel
-def rank(bitmap, ranks):
+def join(bitmap, pages, other, other_pages):
+    """Move the bits of another bitmap here, which leaves that one blank.
+
+    bitmap, other       (b,) uint64  inout: one bit for each possible colour
+    pages, other_pages  (p,) bool    inout: which pages have bits
+    """
+    for page in range(pages.shape[0]):
+        if other_pages[page]:
+            pages[page] = True
+            for word in range(page * PAGE, min((page + 1) * PAGE, bitmap.shape[0])):
+                bitmap[word] |= other[word]
+                other[word] = 0
+            other_pages[page] = False
+
+
+@kernel
+def wipe(bitmap, pages):
+    """Leave a bitmap blank.
+
+    bitmap  (b,) uint64  inout: one bit for each possible colour
+    pages   (p,) bool    inout: which pages have bits
+    """
+    for page in range(pages.shape[0]):
+        if pages[page]:
+            bitmap[page * PAGE : (page + 1) * PAGE] = 0
+            pages[page] = False
+
+
+@kernel
+def rank(bitmap, pages, ranks):
     """Count the colours before each word of the bitmap.
 
     bitmap  (b,) uint64  one bit for each possible colour
-    ranks   (b,) int32   out: number of bits set in all words before
+    pages   (p,) bool    which pages of the bitmap have bits
+    ranks   (b,) int32   out: number of bits set in all words before, where a page has bits
     Returns the number of distinct colours.
     """
     total = np.int32(0)
-    for word in range(bitmap.shape[0]):
-        ranks[word] = total
-        total += np.int32(popcount(bitmap[word]))
+    for page in range(pages.shape[0]):
+        if not pages[page]:
+            continue
+        for word in range(page * PAGE, min((page + 1) * PAGE, bitmap.shape[0])):
+            ranks[word] = total
+            total += np.int32(popcount(bitmap[word]))
     return total
 
 
 @kernel
-def unpack(bitmap, decoded, colors):
+def unpack(bitmap, pages, ranks, decoded, start, stop, colors):
     """Write the colours whose bits are set, in Morton order.
 
-    bitmap   (b,)         uint64  one bit for each possible colour
-    decoded  (3, 512, d)  uint8   channels of the lowest 6 bits of a code, of the 9 bits above
-                                  these, and of the 9 above those
-    colors   (m, d)       uint8   out: the distinct colours
+    bitmap   (b,)    uint64           one bit for each possible colour
+    pages    (p,)    bool             which pages of the bitmap have bits
+    ranks    (b,)    int32            number of bits set in all words before
+    decoded  d arrays (3, 512) uint8  each channel of the lowest 6 bits of a code, of the 9 bits
+                                      above these, and of the 9 above those
+    start, stop                       the pages to unpack
+    colors   (m, d)  uint8            out: the distinct colours
     """
-    d = colors.shape[1]
-    row = 0
-    for word in range(bitmap.shape[0]):
-        bits = bitmap[word]
-        while bits:
-            rest = bits & (bits - np.uint64(1))
-            code = popcount((bits ^ rest) - np.uint64(1))
-            for f in range(d):
-                colors[row, f] = (
-                    decoded[0, code, f] | decoded[1, word & 511, f] | decoded[2, word >> 9, f]
-                )
-            row += 1
-            bits = rest
+    for page in range(start, stop):
+        if not pages[page]:
+            continue
+        for word in range(page * PAGE, min((page + 1) * PAGE, bitmap.shape[0])):
+            row = ranks[word]
+            bits = bitmap[word]
+            while bits:
+                rest = bits & (bits - np.uint64(1))
+                code = popcount((bits ^ rest) - np.uint64(1))
+                for f in range(len(decoded)):
+                    part = decoded[f]
+                    colors[row, f] = part[0, code] | part[1, word & 511] | part[2, word >> 9]
+                row += 1
+                bits = rest
 
 
 @kernel
@@ -74,11 +116,11 @@ def count(pixels, spread, bitmap, ranks, start, stop, counts, index):
     """Count the pixels of each colour, and write each pixel's row where there is room.
 
     pixels  (n, d)  uint8               pixels, C order
-    spread  d arrays (256,) uint32  Morton bits of each value of each channel
+    spread  d arrays (256,) uint32      Morton bits of each value of each channel
     bitmap  (b,)    uint64              one bit for each possible colour
     ranks   (b,)    int32               number of bits set in all words before
     start, stop                         the pixels to count
-    counts  (m,)    int64               inout: pixels of each colour
+    counts  (m,)    int                 inout: pixels of each colour
     index   (n,)    int32               out: row of each pixel's colour; nothing where empty
     """
     wanted = index.shape[0] > 0
@@ -102,7 +144,7 @@ def gather(values, index, start, stop, out):
     values  (m,) int32  a value for each distinct colour
     index   (n,) int32  row of each pixel's colour
     start, stop         the pixels to look up
-    out     (n,) int32  out: the values
+    out     (n,) int32  out: the values; may be `index` itself
     """
     for i in range(start, stop):
         out[i] = values[np.uint32(index[i])]
