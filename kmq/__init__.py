@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _HOME_OF = {
     "KMeans": "kmq.model",
-    "kmeans_plusplus": "kmq.model",
+    "kmeans_plusplus": "kmq.start",
     "clusters_cost": "kmq.model",
     "Image": "kmq.image",
     "IndexedImage": "kmq.image",

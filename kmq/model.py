@@ -1,9 +1,9 @@
-"""`KMeans`, the estimator: parameters, validation, restarts and fitted attributes.
+"""`KMeans`, the estimator: parameters, restarts and fitted attributes.
 
-The tutorial's other names live here too: `clusters_cost`, `record_k_metrics`, `plot_k_metrics`.
+The other names that scikit-learn and the tutorial keep beside it are found here too:
+`kmeans_plusplus`, `clusters_cost`, `record_k_metrics`, `plot_k_metrics`.
 """
 
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,18 +18,23 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from kmq.checks import (
+    FLOATS,
+    checked_centers,
+    checked_samples,
+    checked_starts,
     checked_weight,
-    is_pixels,
+    is_given,
     read_only,
     same_clustering,
     warn_of_missing_clusters,
 )
+from kmq.start import kmeans_plusplus
 
 if TYPE_CHECKING:
     from kmq.engine.lloyd import Fit
@@ -44,7 +49,6 @@ __all__ = [
     "record_k_metrics",  # noqa: F822
 ]
 
-_FLOATS = (np.float64, np.float32)
 _FITTED = {
     "backend_",
     "cluster_centers_",
@@ -214,14 +218,16 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         # What ends this fit early, Ctrl-C or a callback, must not leave half of an older one.
         for name in _FITTED & vars(self).keys():
             delattr(self, name)
-        checked = self._check_samples(X, reset=True, dtype=_FLOATS)
+        checked = checked_samples(self, X, reset=True, dtype=FLOATS)
         if sp.issparse(checked):
             return self._fit_sparse(checked, sample_weight, callback)
         from kmq.engine.lloyd import lloyd
 
-        self._n_init = self._check_starts(checked.shape)
+        self._n_init = checked_starts(self, len(checked))
         samples = self._samples(checked, checked_weight(sample_weight, checked))
-        init = self._check_init(samples, checked.shape[1])
+        init = self.init
+        if is_given(init):
+            init = checked_centers(init, self.n_clusters, checked.shape[1], samples.dtype)
         # The scale is of the dtype of the samples, as in scikit-learn.
         tol = float(samples.mean_variance() * self.tol) if self.tol else 0.0
         rng = check_random_state(self.random_state)
@@ -238,7 +244,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 max_iter=self.max_iter,
                 tol=tol,
                 # Centres given as an array are no draw of scikit-learn's to be followed.
-                follow_ties=isinstance(init, str) or callable(init),
+                follow_ties=not is_given(init),
                 on_iteration=_reporter(self.verbose, callback),
             )
             if self.verbose and (fit.strict or fit.shift <= tol):
@@ -418,85 +424,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         step.relabel(self.cluster_centers_)
         return samples, step
 
-    def _check_samples(self, X: Any, *, reset: bool, dtype: Any) -> Any:
-        """Validate samples: a read-only C-ordered array, or a CSR matrix.
-
-        Pixels of 8 bits stay what they are where float64 would be their dtype.
-        """
-        if is_pixels(X) and np.float64 in dtype:
-            known = reset or X.shape[1] == self.n_features_in_
-            if X.size and known and not hasattr(self, "feature_names_in_"):
-                # Nothing can be wrong with these, and to be told so takes 5 % of a small fit.
-                self.n_features_in_ = X.shape[1]
-                return read_only(X)
-            dtype = np.uint8
-        samples = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            accept_large_sparse=False,
-            dtype=dtype,
-            order="C",
-        )
-        return samples if sp.issparse(samples) else read_only(samples)
-
     def _check_new(self, X: Any) -> Any:
         """Validate samples that come after a fit, in the dtype of the centres."""
         check_is_fitted(self)
-        return self._check_samples(X, reset=False, dtype=(self.cluster_centers_.dtype,))
-
-    def _check_starts(self, shape: tuple[int, int]) -> int:
-        """Check the parameters against the samples; the number of starts to make."""
-        if shape[0] < self.n_clusters:
-            raise ValueError(f"n_samples={shape[0]} should be >= n_clusters={self.n_clusters}.")
-        given = not isinstance(self.init, str) and not callable(self.init)
-        if self.n_init == "auto":
-            many = callable(self.init) or (isinstance(self.init, str) and self.init == "random")
-            n_starts = 10 if many else 1
-        else:
-            n_starts = self.n_init
-        if given and n_starts != 1:
-            warnings.warn(
-                "Explicit initial center position passed: performing only one init in "
-                f"{type(self).__name__} instead of n_init={n_starts}.",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-            n_starts = 1
-        if self.algorithm == "elkan" and self.n_clusters == 1:
-            warnings.warn(
-                "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-        return n_starts
-
-    def _check_init(self, samples: "Samples", n_features: int) -> Any:
-        """Validate the centres given as `init`; anything else is returned as it is."""
-        if isinstance(self.init, str) or callable(self.init):
-            return self.init
-        centers = self.init
-        if not (type(centers) is np.ndarray and centers.dtype == samples.dtype):
-            centers = check_array(centers, dtype=samples.dtype, order="C")
-        elif centers.ndim != 2 or not centers.size or not np.isfinite(centers).all():
-            check_array(centers)  # raises, and says why
-        centers = np.array(centers, order="C")
-        self._check_center_shape(centers, n_features)
-        return centers
-
-    def _check_center_shape(self, centers: NDArray, n_features: int) -> None:
-        """Raise where centres do not fit the number of clusters or of features."""
-        if centers.shape[0] != self.n_clusters:
-            raise ValueError(
-                f"The shape of the initial centers {centers.shape} does not match the number "
-                f"of clusters {self.n_clusters}."
-            )
-        if centers.shape[1] != n_features:
-            raise ValueError(
-                f"The shape of the initial centers {centers.shape} does not match the number "
-                f"of features of the data {n_features}."
-            )
+        return checked_samples(self, X, reset=False, dtype=(self.cluster_centers_.dtype,))
 
     def _start(self, samples: "Samples", init: Any, rng: np.random.RandomState) -> NDArray:
         """Centres to start from, an array of the caller's own."""
@@ -510,9 +441,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         X = samples.floats
         mean = X.mean(axis=0)
         centers = init(X - mean, self.n_clusters, random_state=rng)
-        centers = check_array(centers, dtype=X.dtype, order="C")
-        self._check_center_shape(centers, X.shape[1])
-        return centers + mean
+        return checked_centers(centers, self.n_clusters, X.shape[1], X.dtype) + mean
 
     def _init_centroids(
         self,
@@ -531,100 +460,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         plus_plus = isinstance(init, str) and init == "k-means++"
         pick = samples.plus_plus if plus_plus else samples.random
         return pick(k, random_state)
-
-
-@validate_params(
-    {
-        "X": ["array-like", "sparse matrix"],
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "sample_weight": ["array-like", None],
-        "x_squared_norms": ["array-like", None],
-        "random_state": ["random_state"],
-        "n_local_trials": [Interval(Integral, 1, None, closed="left"), None],
-    },
-    prefer_skip_nested_validation=True,
-)
-def kmeans_plusplus(
-    X: Any,
-    n_clusters: int,
-    *,
-    sample_weight: ArrayLike | None = None,
-    x_squared_norms: ArrayLike | None = None,
-    random_state: Any = None,
-    n_local_trials: int | None = None,
-) -> tuple[NDArray, NDArray[np.intp]]:
-    """Pick samples as initial centres by greedy k-means++.
-
-    Parameters
-    ----------
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-        Samples. Sparse ones are left to scikit-learn.
-    n_clusters : int
-        Number of centres to pick.
-    sample_weight : array-like of shape (n_samples,), optional
-        Weights of the samples, not negative; 1 for each by default.
-    x_squared_norms : array-like of shape (n_samples,), optional
-        Accepted for compatibility: distances are computed without norms.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the draws: an integer gives the samples that scikit-learn picks for it.
-    n_local_trials : int, optional
-        Candidates a round, of which the best is kept; by default 2 + ⌊log n_clusters⌋.
-
-    Returns
-    -------
-    centers : ndarray of shape (n_clusters, n_features)
-        The samples picked, of the dtype of X.
-    indices : ndarray of shape (n_clusters,)
-        Their indices: ``X[indices] == centers``.
-
-    Raises
-    ------
-    ValueError
-        If a parameter, the samples or the weights are out of bounds; the text names it.
-
-    References
-    ----------
-    .. [1] Arthur, D. and Vassilvitskii, S. (2007). k-means++: the advantages of careful
-       seeding. SODA.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from kmq import kmeans_plusplus
-    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
-    >>> centers, indices = kmeans_plusplus(X, n_clusters=2, random_state=0)
-    >>> centers
-    array([[10,  2],
-           [ 1,  0]])
-    """
-    if sp.issparse(X):
-        from sklearn import cluster
-
-        return cluster.kmeans_plusplus(
-            X,
-            n_clusters,
-            sample_weight=sample_weight,
-            x_squared_norms=x_squared_norms,
-            random_state=random_state,
-            n_local_trials=n_local_trials,
-        )
-    from kmq.engine import seeding
-
-    samples = read_only(check_array(X, dtype=_FLOATS, order="C"))
-    weight = checked_weight(sample_weight, samples)
-    n = len(samples)
-    if weight is None:
-        weight = np.ones(n, samples.dtype)
-    if n < n_clusters:
-        raise ValueError(f"n_samples={n} should be >= n_clusters={n_clusters}.")
-    if x_squared_norms is not None and len(norms := np.asarray(x_squared_norms)) != n:
-        raise ValueError(
-            f"The length of x_squared_norms {len(norms)} should be equal to the length of "
-            f"n_samples {n}."
-        )
-    rng = check_random_state(random_state)
-    indices = seeding.kmeans_plusplus(samples, n_clusters, weight, rng, n_local_trials)
-    return np.asarray(X)[indices], indices
 
 
 def clusters_cost(X: ArrayLike, centroids: ArrayLike, labels: ArrayLike) -> float:
