@@ -10,8 +10,8 @@ from kmq.kernels.rows import LANES
 
 @kernel
 def fill(X, rows, shift, scale, tile, sq):
-    for lane in range(0, WIDTH, LANES):
-        fill_tile(X, rows, np.int64(lane), shift, scale, tile, sq)
+    for at in range(WIDTH, 2 * WIDTH, LANES):
+        fill_tile(X, rows, np.int64(at), shift, scale, tile, sq)
 
 
 @kernel
@@ -29,13 +29,13 @@ def scan(scores, halves, first, last, found):
 @pytest.mark.parametrize("d", [16, 37, 160])
 def test_a_tile_holds_the_samples_side_by_side(d, dtype, rng):
     X = rng.standard_normal((50, d)).astype(dtype)
-    rows = rng.integers(50, size=WIDTH)
+    rows = rng.integers(50, size=2 * WIDTH + LANES)
     shift = rng.standard_normal(d).astype(dtype)
     tile = np.full((d, WIDTH), 7, np.float32)
     sq = np.empty(WIDTH, np.float32)
     fill(X, rows, shift, dtype(0.25), tile, sq)
     whole = d // LANES * LANES
-    expected = ((X[rows] - shift) * dtype(0.25)).astype(np.float32).T
+    expected = ((X[rows[WIDTH : 2 * WIDTH]] - shift) * dtype(0.25)).astype(np.float32).T
     np.testing.assert_array_equal(tile[:whole], expected[:whole])
     assert (tile[whole:] == 7).all()
     np.testing.assert_allclose(sq, np.square(expected[:whole].astype(float)).sum(axis=0), rtol=1e-6)

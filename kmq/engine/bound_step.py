@@ -8,6 +8,7 @@ from kmq.engine.steps import TieRule
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import bounds as kernels
 from kmq.kernels import dense, moments
+from kmq.kernels.plan import Bounds, Plan
 from kmq.kernels.products import BLOCK
 
 # Operations a kernel call: about a tenth of a second, so that Ctrl-C is heard.
@@ -46,8 +47,10 @@ class BoundStep(SampleStep):
         self._threads = n_threads() if n * d * k >= 400_000 else 1
         most_rows = max(_LEAST_ROWS, _MOST_WORK // (k * d))
         self._some = min(most_rows, max(_LEAST_ROWS, n // 32))
-        self._shift = X.mean(axis=0)
-        self._scale = X.dtype.type(_power_of_two(X[:: max(1, n >> 10)] - self._shift))
+        # Any point amid the samples will do.
+        some = X[:: max(1, n >> 10)]
+        self._shift = some.mean(axis=0)
+        self._scale = X.dtype.type(_power_of_two(some - self._shift))
         self._n_groups = max(1, min(_MOST_GROUPS, k // _GROUP))
         self._moved = np.empty(n, np.int32)
         self._remembered = np.empty((_SLOTS, k, d), np.float32)
@@ -57,7 +60,7 @@ class BoundStep(SampleStep):
         """See `Step`."""
         n = len(self._X)
         self._labels = np.full(n, -1, np.int32)
-        self._bounds = kernels.Bounds(
+        self._bounds = Bounds(
             self._labels,
             np.full(n, -1, np.int32),
             np.empty(n, np.float32),
@@ -65,7 +68,7 @@ class BoundStep(SampleStep):
             np.empty(n, np.float32),
             np.zeros((n, 2), np.uint8),
         )
-        self._plan: kernels.Plan | None = None
+        self._plan: Plan | None = None
         self._plans = 0
         self._reach = 0.0
         self._tighten = False
@@ -80,7 +83,7 @@ class BoundStep(SampleStep):
             self._settle(centers, ties)
         if self._age % _FRESH == 0 or 4 * len(moved) > len(self._X) or ties is not None:
             # Distances to one point for all clusters do not change as samples move.
-            self._sum_afresh(np.repeat(self._shift[np.newaxis].astype(np.float64), self._k, 0))
+            self._sum_afresh(self._shift[np.newaxis].astype(np.float64))
             self._rooted = False
         else:
             self._move_sums(moved)
@@ -143,7 +146,7 @@ class BoundStep(SampleStep):
             [self._moved[b * self._some : b * self._some + found[b]] for b in range(n_blocks)]
         )
 
-    def _make_plan(self, centers: NDArray) -> kernels.Plan:
+    def _make_plan(self, centers: NDArray) -> Plan:
         """Centres in the form that the kernels compare."""
         wide = centers.astype(np.float64)
         k, d = wide.shape
@@ -166,7 +169,7 @@ class BoundStep(SampleStep):
         self._remembered[now] = factors
         self._plans += 1
         self._wide = wide
-        self._plan = kernels.Plan(
+        self._plan = Plan(
             centers,
             wide,
             self._shift,

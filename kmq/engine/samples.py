@@ -79,10 +79,14 @@ class FloatSamples:
         """See `Samples`."""
         return self.floats.dtype
 
+    @cached_property
+    def _mean(self) -> NDArray:
+        """(d,) unweighted mean of the samples, of their dtype."""
+        return self.floats.mean(axis=0)
+
     def mean_variance(self) -> float:
         """See `Samples`."""
-        X = self.floats
-        mean = X.mean(axis=0)
+        X, mean = self.floats, self._mean
         total = np.zeros(X.shape[1], X.dtype)
         # Summed as NumPy's `var` would, which adds up many features row by row, as blocks can
         # go on with, but one feature pairwise.
@@ -103,7 +107,7 @@ class FloatSamples:
     def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray:
         """See `Samples`."""
         X = self.floats
-        return X[seeding.kmeans_plusplus(X, k, self.weight, rng, mean=X.mean(axis=0))]
+        return X[seeding.kmeans_plusplus(X, k, self.weight, rng, mean=self._mean)]
 
     def random(self, k: int, rng: np.random.RandomState) -> NDArray:
         """See `Samples`."""

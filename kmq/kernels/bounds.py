@@ -5,10 +5,11 @@ distances to all others of each group of centres (Hamerly, 2010, SDM; Ding et al
 Bounds stay as they were found: what may have changed since is how far a centre lies from where
 it was then, which among many features is much less than the way that it went (Newling and
 Fleuret, 2016, ICML). Samples with a group that may hold a nearer centre are compared by products
-of float32 samples and centres less their mean. What lies within the proven rounding error of
+of float32 samples and centres less a point amid them. What lies within the proven rounding error of
 these is decided by the explicit differences of `kmq.kernels.dense`: the labels are the same bits.
 
-Distances and bounds are in units of `Plan.scale`, a power of two.
+`Plan` and `Bounds` are those of `kmq.kernels.plan`; distances and bounds are in units of
+`Plan.scale`, a power of two.
 """
 
 from typing import NamedTuple
@@ -27,84 +28,28 @@ _DOWN = np.float32(1.0 - 2.0**-20)
 _TINY = np.float32(1e-30)
 
 
-class Plan(NamedTuple):
-    """One set of centres, sorted by group.
-
-    centers     (k, d)        float    of the dtype of the samples, in their own order
-    wide        (k, d)        float64  the same
-    shift       (d,)          float    mean of the samples, of their dtype
-    scale                     float    what distances are multiplied by, of that dtype
-    packed      (b, d, BLOCK) float32  centres less the mean, scaled, by group, in blocks
-    halves      (k,)          float32  half their squared norms
-    names       (k,)          int32    their indices in `centers`
-    groups      (g + 1,)      int64    where each group begins
-    panels      (p + 1,)      int64    the groups at which each panel begins
-    group_of    (k,)          int32    group of each centre, in their own order
-    now                       int64    slot of these centres among those remembered
-    center_way  (s, k)        float32  at least how far each is from where it was, for each slot
-    group_way   (s, g)        float32  the largest of these in each group
-    way         (s,)          float32  the largest of these
-    tighten                   bool     whether to try the distance to a sample's own centre first
-    """
-
-    centers: np.ndarray
-    wide: np.ndarray
-    shift: np.ndarray
-    scale: np.floating
-    packed: np.ndarray
-    halves: np.ndarray
-    names: np.ndarray
-    groups: np.ndarray
-    panels: np.ndarray
-    group_of: np.ndarray
-    now: int
-    center_way: np.ndarray
-    group_way: np.ndarray
-    way: np.ndarray
-    tighten: bool
-
-
-class Bounds(NamedTuple):
-    """What is known of each sample.
-
-    labels  (n,)   int32    nearest centre, -1 before the first assignment
-    before  (n,)   int32    the label before
-    upper   (n,)   float32  at least the distance to its own centre, when that was found
-    lower   (n, g) float32  at most the distance to any other centre of a group
-    least   (n,)   float32  the least of these
-    slots   (n, 2) uint8    of the centres that `upper` and `lower` are about
-    """
-
-    labels: np.ndarray
-    before: np.ndarray
-    upper: np.ndarray
-    lower: np.ndarray
-    least: np.ndarray
-    slots: np.ndarray
-
-
 class _Scratch(NamedTuple):
     """What comparing a chunk of samples needs.
 
     tile    (d, WIDTH)    float32  samples side by side
     sq      (WIDTH,)      float32  their squared norms
-    rows    (WIDTH,)      int64    which they are
     scores  (m, WIDTH)    float32  their products with the centres
     found   (3, WIDTH)    float32  least, second and place of the least in a group
     best, second (g, c)   float32  least and second least squared distance to each group
     owner   (g, c)        float32  place of the least
     norms   (c,)          float32  squared norms
+    rows    (c + r,)      int64    samples of one tile after another, and some to go on with
     """
 
     tile: np.ndarray
     sq: np.ndarray
-    rows: np.ndarray
     scores: np.ndarray
     found: np.ndarray
     best: np.ndarray
     second: np.ndarray
     owner: np.ndarray
     norms: np.ndarray
+    rows: np.ndarray
 
 
 @kernel
@@ -127,31 +72,41 @@ def _decide(X, i, zero, plan, best, a, limit):
     """
     centers, wide, names, groups = plan.centers, plan.wide, plan.names, plan.groups
     k, d = centers.shape
-    slack = 1.0 + 2.0 * (d + 4) * np.finfo(X.dtype).eps
+    near = np.empty(k + 1, np.int64)
     sq_wide = np.empty(k)
     least = np.inf
+    count = 0
     for g in range(groups.shape[0] - 1):
         if not best[g, a] > limit:
             for at in range(groups[g], groups[g + 1]):
-                sq_wide[at] = _sq_wide(X, i, zero, wide, names[at])
-                least = min(least, sq_wide[at])
-    reach = least * slack + np.finfo(X.dtype).tiny * d
+                sq_wide[count] = _sq_wide(X, i, zero, wide, names[at])
+                least = min(least, sq_wide[count])
+                near[count] = names[at]
+                count += 1
+    reach = least * (1.0 + 1.1 * (d + 4) * np.finfo(X.dtype).eps) + np.finfo(X.dtype).tiny * d
+    kept = 0
+    for c in range(count):
+        near[kept] = near[c]
+        kept += not sq_wide[c] > reach
+    label = near[0]
+    near[kept] = near[0]
     nearest_sq = X.dtype.type(np.inf)
-    label = -1
-    for g in range(groups.shape[0] - 1):
-        if best[g, a] > limit:
-            continue
-        for at in range(groups[g], groups[g + 1]):
-            if sq_wide[at] > reach:
-                continue
-            j = names[at]
-            sq = X.dtype.type(0)
-            for f in range(d):
-                diff = X[i, f] - centers[j, f]
-                sq += diff * diff
-            if label < 0 or sq < nearest_sq or (sq == nearest_sq and j < label):
-                nearest_sq = sq
-                label = j
+    # Two at a time: each sum waits for its last addition.
+    for c in range(0, kept if kept > 1 else 0, 2):
+        j, other = near[c], near[c + 1]
+        sq = X.dtype.type(0)
+        other_sq = X.dtype.type(0)
+        for f in range(d):
+            diff = X[i, f] - centers[j, f]
+            other_diff = X[i, f] - centers[other, f]
+            sq += diff * diff
+            other_sq += other_diff * other_diff
+        if sq < nearest_sq or (sq == nearest_sq and j < label):
+            nearest_sq = sq
+            label = j
+        if other_sq < nearest_sq or (other_sq == nearest_sq and other < label):
+            nearest_sq = other_sq
+            label = other
     return label
 
 
@@ -170,15 +125,16 @@ def _multiply_some(X, plan, active, members, first, last, scratch):
     d = X.shape[1]
     count = members.shape[0]
     two = np.float32(2.0)
+    if count > 0:
+        for c in range(count + WIDTH + LANES):
+            rows[c] = active[members[min(c, count - 1)]]
     for c in range(0, count, WIDTH):
         size = min(WIDTH, count - c)
-        for lane in range(WIDTH):
-            rows[lane] = active[members[c + min(lane, size - 1)]]
-        for lane in range(0, WIDTH, LANES):
-            fill_tile(X, rows, np.int64(lane), shift, scale, tile, sq)
+        for at in range(c, c + WIDTH, LANES):
+            fill_tile(X, rows, np.int64(at), shift, scale, tile, sq)
         for f in range(d // LANES * LANES, d):
             for lane in range(WIDTH):
-                x = np.float32((X[rows[lane], f] - shift[f]) * scale)
+                x = np.float32((X[rows[c + lane], f] - shift[f]) * scale)
                 tile[f, lane] = x
                 sq[lane] += x * x
         for block in range(groups[first] // BLOCK, -(-groups[last] // BLOCK)):
@@ -195,6 +151,36 @@ def _multiply_some(X, plan, active, members, first, last, scratch):
 
 
 @kernel
+def _nearest_group(best, s, least, group, runner):
+    """Least of some samples' groups, which that is, and the least of the others.
+
+    best           (g, c) float32  a value for each group and sample
+    s                              number of samples
+    least, runner  (c,)   float32  out: least and second least
+    group          (c,)   float32  out: where the least is
+    """
+    for a in range(s):
+        least[a] = best[0, a]
+        group[a] = np.float32(0.0)
+        runner[a] = np.float32(np.inf)
+    for g in range(1, best.shape[0]):
+        name = np.float32(g)
+        for a in range(s):
+            value = best[g, a]
+            nearer = value < least[a]
+            loser = least[a] if nearer else value
+            runner[a] = loser if loser < runner[a] else runner[a]
+            group[a] = name if nearer else group[a]
+            least[a] = value if nearer else least[a]
+
+
+@kernel
+def _lower_bound(sq, error):
+    """Distance that a squared distance with this error has at least."""
+    return np.sqrt(max(sq - error, np.float32(0.0))) * _DOWN - _TINY
+
+
+@kernel
 def _compare(X, plan, bounds, active, opened, gamma, scratch):
     """Label some samples by products with their open panels, and renew their bounds.
 
@@ -203,12 +189,12 @@ def _compare(X, plan, bounds, active, opened, gamma, scratch):
     """
     d = X.shape[1]
     s, n_panels = opened.shape
-    names, groups, panels = plan.names, plan.groups, plan.panels
+    names, groups, panels, group_of = plan.names, plan.groups, plan.panels, plan.group_of
     labels, upper, lower = bounds.labels, bounds.upper, bounds.lower
     least_of, slots, group_way = bounds.least, bounds.slots, plan.group_way
     best, second, owner, norms = scratch.best, scratch.second, scratch.owner, scratch.norms
     n_groups = groups.shape[0] - 1
-    scale, wide = plan.scale, plan.wide
+    scale, wide, now = plan.scale, plan.wide, plan.now
     zero = np.zeros(d, X.dtype)
     members = np.arange(s)
     # Laying samples out again for each panel does not pay where most are open.
@@ -234,47 +220,47 @@ def _compare(X, plan, bounds, active, opened, gamma, scratch):
     unit = np.float32(product * 2.0**-24)
     unit_norm = np.float32((product + d / LANES + 2 * LANES + 2) * 2.0**-24)
     beyond = gamma * gamma - np.float32(1.0)
+    least = np.empty(s, np.float32)
+    group = np.empty(s, np.float32)
+    runner = np.empty(s, np.float32)
+    _nearest_group(best, s, least, group, runner)
     for a in range(s):
         i = active[a]
         size = (np.sqrt(norms[a]) + reach) * _UP
         # All distances of a sample share the error of its norm, so that it weighs little there.
         error = unit * size * size + _TINY
-        error_norm = unit_norm * size * size + _TINY
-        least = best[0, a]
-        group = 0
-        for g in range(1, n_groups):
-            if best[g, a] < least:
-                least = best[g, a]
-                group = g
-        limit = least + np.float32(2.0) * error + beyond * (least + error + error_norm)
-        sure = second[group, a] > limit
-        for g in range(n_groups):
-            sure = sure and (g == group or best[g, a] > limit)
-        if sure:
-            label = names[groups[group] + np.int64(owner[group, a])]
-            upper[i] = np.sqrt(max(least + error_norm, np.float32(0.0))) * _UP + _TINY
+        norms[a] = unit_norm * size * size + _TINY
+        limit = least[a] + np.float32(2.0) * error + beyond * (least[a] + error + norms[a])
+        g = np.int64(group[a])
+        if second[g, a] > limit and runner[a] > limit:
+            label = np.int64(names[groups[g] + np.int64(owner[g, a])])
+            upper[i] = np.sqrt(max(least[a] + norms[a], np.float32(0.0))) * _UP + _TINY
         else:
             label = _decide(X, i, zero, plan, best, a, limit)
             exact = scale * np.sqrt(_sq_wide(X, i, zero, wide, label))
             upper[i] = np.float32(exact) * _UP + _TINY
+        g = np.int64(group_of[label])
+        if best[g, a] < np.inf and names[groups[g] + np.int64(owner[g, a])] == label:
+            best[g, a] = second[g, a]
+        labels[i] = label
+    for g in range(n_groups):
+        for a in range(s):
+            best[g, a] = _lower_bound(best[g, a], norms[a])
+    for a in range(s):
+        i = active[a]
+        slot = slots[i, 1]
         lowest = np.float32(np.inf)
         for p in range(n_panels):
             for g in range(panels[p], panels[p + 1]):
-                if not error_norm < np.inf:
-                    # A sample beyond float32: its products tell nothing.
-                    bound = np.float32(0.0)
-                elif opened[a, p]:
-                    rival = best[g, a]
-                    if rival < np.inf and names[groups[g] + np.int64(owner[g, a])] == label:
-                        rival = second[g, a]
-                    bound = np.sqrt(max(rival - error_norm, np.float32(0.0))) * _DOWN - _TINY
-                else:
-                    bound = (lower[i, g] - group_way[slots[i, 1], g]) * _DOWN - _TINY
+                bound = best[g, a]
+                if not opened[a, p]:
+                    bound = (lower[i, g] - group_way[slot, g]) * _DOWN - _TINY
+                # The products of a sample beyond float32 tell nothing.
+                bound = bound if norms[a] < np.inf else np.float32(0.0)
                 lower[i, g] = bound
                 lowest = min(lowest, bound)
         least_of[i] = lowest
-        slots[i, 0] = slots[i, 1] = plan.now
-        labels[i] = label
+        slots[i, 0] = slots[i, 1] = now
 
 
 @kernel
@@ -307,13 +293,13 @@ def assign_bounded(X, plan, bounds, start, stop, moved, tally):
     scratch = _Scratch(
         np.empty((d, WIDTH), np.float32),
         np.empty(WIDTH, np.float32),
-        np.empty(WIDTH, np.int64),
         np.empty((plan.packed.shape[0] * BLOCK, WIDTH), np.float32),
         np.empty((3, WIDTH), np.float32),
         np.empty((n_groups, chunk), np.float32),
         np.empty((n_groups, chunk), np.float32),
         np.empty((n_groups, chunk), np.float32),
         np.empty(chunk, np.float32),
+        np.empty(chunk + WIDTH + LANES, np.int64),
     )
     found = start
     count = 0

@@ -75,7 +75,7 @@ def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
     X        (n, d) float    samples, C order
     weight   (n,)   float64  their weights
     labels   (n,)   int32    their clusters
-    wide     (k, d) float64  points of reference, one a cluster
+    wide     (k, d) float64  points of reference, one a cluster, or (1, d) one for all
     start, stop              the samples to add
     sums     (k, d) float64  out: sums of weight · sample, set to zero first
     counts   (k, 2) float64  out: weights of the clusters, and numbers of their samples
@@ -89,7 +89,7 @@ def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
     for i in range(start, stop):
         j = labels[i]
         w = weight[i]
-        total += w * _sq_wide(X, i, zero, wide, j)
+        total += w * _sq_wide(X, i, zero, wide, j if wide.shape[0] > 1 else 0)
         counts[j, 0] += w
         counts[j, 1] += 1.0
         row = sums[j]

@@ -18,6 +18,8 @@ _VECTORS, BLOCK = (2, 10) if llvm.get_host_cpu_features().get("avx512f") else (1
 WIDTH = _LANES * _VECTORS
 # Features after which sums are set aside, so that rounding errors grow with these and not with d.
 STRETCH = 64
+# Bytes that come from memory at once.
+_LINE = 64
 _SIZE = ir.IntType(64)
 _INDEX = ir.IntType(32)
 _FLOAT = ir.FloatType()
@@ -74,6 +76,14 @@ class _Code:
     def scalar(self, array: int, offset: Any) -> Any:
         """One element of an argument."""
         return self.builder.load(self.pointer(array, offset))
+
+    def prefetch(self, array: int, offset: Any) -> None:
+        """Ask for an element of an argument to be brought to the second cache."""
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, _INDEX, _INDEX, _INDEX])
+        function = self.builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        pointer = self.builder.bitcast(self.pointer(array, offset), byte)
+        self.builder.call(function, [pointer, _INDEX(0), _INDEX(2), _INDEX(1)])
 
     def add_product(self, total: Any, a: Any, b: Any) -> Any:
         """``total + a * b``, fused where the processor can."""
@@ -199,13 +209,13 @@ def _nearest(typingctx: Any, scores: Any, halves: Any, first: Any, last: Any, fo
 
 
 def _fill_tile(
-    typingctx: Any, X: Any, rows: Any, lane: Any, shift: Any, scale: Any, tile: Any, sq: Any
+    typingctx: Any, X: Any, rows: Any, at: Any, shift: Any, scale: Any, tile: Any, sq: Any
 ) -> Any:
     """Lay sixteen samples out in a tile, less a shift and scaled.
 
     X      (n, d)     float    samples, C order
-    rows   (s,)       int64    samples of the tile
-    lane              int64    the first of the sixteen
+    rows   (s + 16,)  int64    samples of one tile after another, and sixteen to go on with
+    at                int64    place of the first of the sixteen
     shift  (d,)       float    of the dtype of X
     scale             float    of the dtype of X
     tile   (d, WIDTH) float32  out, sixteen columns: the samples, in whole sixteens of features
@@ -215,18 +225,23 @@ def _fill_tile(
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         code = _Code(context, builder, signature, args)
         kind = ir.VectorType(context.get_value_type(signature.args[0].dtype), _LANES)
+        size = 4 if kind == _VECTOR else 8
         d = code.size(0, 1)
         whole = builder.and_(d, _SIZE(-_LANES))
-        lane = args[2]
-        begins = [
-            builder.mul(code.scalar(1, code.add(lane, sample)), d) for sample in range(_LANES)
-        ]
+        lane = builder.and_(args[2], _SIZE(WIDTH - 1))
+        begins, coming = (
+            [builder.mul(code.scalar(1, code.add(args[2], sample)), d) for sample in sixteen]
+            for sixteen in (range(_LANES), range(_LANES, 2 * _LANES))
+        )
         factor = code.splat(args[4])
 
         def sixteen(f: Any, values: list[Any]) -> list[Any]:
             middle = code.load(3, f, kind)
             square = []
-            for begin in begins:
+            for begin, next_begin in zip(begins, coming, strict=True):
+                # Sixteen rows at once are more streams than processors foresee.
+                for line in range(0, _LANES, _LINE // size):
+                    code.prefetch(0, code.add(builder.add(next_begin, f), line))
                 x = builder.fsub(code.load(0, builder.add(begin, f), kind), middle)
                 x = builder.fmul(x, factor)
                 square.append(x if kind == _VECTOR else builder.fptrunc(x, _VECTOR))
