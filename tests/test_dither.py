@@ -50,12 +50,30 @@ def test_nearest_is_exact_with_ties_to_the_lowest(rng, k):
     assert np.array_equal(engine.map_to_palette(colors, palette), sq.argmin(axis=1))
 
 
+def test_nearest_is_exact_where_a_cell_has_many_candidates(rng):
+    palette = rng.integers(96, 104, (400, 3), np.uint8)
+    colors = rng.integers(64, 136, (5000, 3), np.uint8)
+    sq = ((colors[:, None].astype(int) - palette) ** 2).sum(axis=2)
+    assert np.array_equal(engine.map_to_palette(colors, palette), sq.argmin(axis=1))
+
+
 def test_nearest_forgets_cells_when_there_is_no_more_room(rng, monkeypatch):
     monkeypatch.setattr(engine, "_MOST_TILES", 4)
     palette = rng.integers(0, 256, (30, 3), np.uint8)
     colors = rng.integers(0, 256, (3000, 3), np.uint8)
     sq = ((colors[:, None].astype(int) - palette) ** 2).sum(axis=2)
     assert np.array_equal(engine.map_to_palette(colors, palette), sq.argmin(axis=1))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 5, 8, 9])
+def test_lines_run_in_step_are_those_run_alone(rng, monkeypatch, bands):
+    pixels = rng.integers(0, 256, (128 * bands, 9, 3), np.uint8)
+    shown = rng.random(pixels.shape[:2]) < 0.8
+    palette = rng.integers(0, 256, (40, 3), np.uint8)
+    together = engine.dither(pixels, palette, "sierra", shown=shown)
+    monkeypatch.setattr(engine, "_MOST_TILES", 4)
+    monkeypatch.setattr(engine, "IN_STEP", 1)
+    assert np.array_equal(engine.dither(pixels, palette, "sierra", shown=shown), together)
 
 
 @pytest.mark.parametrize("method", TAPS)

@@ -8,20 +8,23 @@ from numpy.typing import NDArray
 
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import dither as kernels
+from kmq.kernels.dither import FEW, IN_STEP
 from kmq.kernels.nearest import CELLS, FAR, TILE, Grid, map_colors
+from kmq.kernels.sieve import CHUNK
 from kmq.kernels.simd import LANES
 
 Dither = Literal["none", "floyd-steinberg", "atkinson", "sierra", "bayer"]
 DITHERS: tuple[Dither, ...] = get_args(Dither)
 
 # Rows of a band of error diffusion, rows before its first in which it gathers errors, and bands
-# run in step: four hide the wait for the error of the neighbour.
+# run in step: four hide most of the wait for the error of the neighbour, eight all of it.
 _BAND_ROWS = 128
 _WARM_ROWS = 8
-_IN_STEP = 4
 _COLORS = 1 << 12
 _MOST_TILES = CELLS
 _ROWS = 64
+# Pairs of colours whose distances are computed at once, to bound memory.
+_PAIRS = 1 << 20
 
 _TAPS = {
     "floyd-steinberg": ((0, 0, 0, 7, 0), (0, 3, 5, 1, 0), (0, 0, 0, 0, 0), 16),
@@ -30,23 +33,31 @@ _TAPS = {
 }
 
 
-def _grid(palette: NDArray[np.uint8]) -> Grid:
-    """A grid of which no cell is known yet."""
+def _grid(palette: NDArray[np.uint8], lines: int = 1) -> Grid:
+    """A grid of which no cell is known yet, with room for what some lines need at once."""
     k = len(palette)
     room = -(-k // LANES) * LANES
     channels = np.full((3, room), FAR, np.float32)
     channels[:, :k] = palette.T
-    # Pages of the tiles that are never used are never touched.
-    n_tiles = max(_MOST_TILES, room)
+    # Each tile in a cache line; pages of those that are never used are never touched.
+    size = 8 * TILE
+    n_tiles = 1 + max(_MOST_TILES, lines * CHUNK * -(-k // TILE))
+    memory = np.empty(size * (n_tiles + 1), np.uint8)
+    start = -memory.ctypes.data % size
+    tiles = memory[start : start + size * n_tiles].reshape(n_tiles, size)
     return Grid(
         np.column_stack([palette, np.zeros(k)]).astype(np.float32),
         channels,
-        np.zeros((CELLS, 2), np.int32),
-        np.empty((n_tiles, 3, TILE), np.uint8),
-        np.empty((n_tiles, TILE), np.int32),
-        np.zeros(1, np.int64),
+        np.zeros(CELLS, np.int32),
+        tiles,
+        tiles.view(np.int32),
+        np.zeros(k, np.int32),
+        np.ones(1, np.int64),
+        np.empty((3, room), np.float32),
         np.empty(room, np.float32),
         np.empty(room, np.int32),
+        np.empty(k, np.uint64),
+        np.empty((k, CHUNK), np.int32),
     )
 
 
@@ -90,7 +101,7 @@ def dither(
 ) -> NDArray[np.int32]:
     """Map a picture to a palette with dithering.
 
-    Memory: 8 MiB a thread for the grid, of which only what is used is touched, and 40 bytes a
+    Memory: 4 MiB a thread for the grid, of which only what is used is touched, and 48 bytes a
     column and band in work.
 
     Parameters
@@ -119,7 +130,7 @@ def dither(
     shown = np.ones((height, width), bool) if shown is None else np.ascontiguousarray(shown)
     indices = np.zeros((height, width), np.int32)
     if method == "bayer":
-        offsets = np.rint(strength * _amplitude(palette) * _bayer()).astype(np.float32)
+        offsets = np.rint(strength * _amplitude(palette) * _bayer()).astype(np.int64)
         n_blocks = -(-height // _ROWS)
         threads = max(1, min(n_threads(), n_blocks))
         grids = [_grid(palette) for _ in range(threads)]
@@ -134,13 +145,14 @@ def dither(
     *rows, divisor = _TAPS[method]
     taps = (np.array(rows) * (strength / divisor)).astype(np.float32)
     bands = _bands(height)
-    n_blocks = -(-len(bands) // _IN_STEP)
+    together = min(IN_STEP, max(FEW, -(-len(bands) // n_threads())))
+    n_blocks = -(-len(bands) // together)
     threads = max(1, min(n_threads(), n_blocks))
-    grids = [_grid(palette) for _ in range(threads)]
+    grids = [_grid(palette, together) for _ in range(threads)]
 
     def diffusion(worker: int, first: int, last: int) -> None:
         for block in range(first, last):
-            some = bands[block * _IN_STEP : (block + 1) * _IN_STEP]
+            some = bands[block * together : (block + 1) * together]
             kernels.diffuse(pixels, shown, taps, serpentine, some, grids[worker], indices)
 
     run_blocks(diffusion, n_blocks, threads)
@@ -167,9 +179,14 @@ def _amplitude(palette: NDArray[np.uint8]) -> float:
     wide = palette.astype(np.float64)
     if len(wide) == 1:
         return 0.0
+    sq = np.square(wide).sum(axis=1)
     nearest = np.empty(len(wide))
-    for row, color in enumerate(wide):
-        sq = np.square(wide - color).sum(axis=1)
-        sq[row] = np.inf
-        nearest[row] = sq.min()
+    together = max(1, _PAIRS // len(wide))
+    for start in range(0, len(wide), together):
+        some = slice(start, start + together)
+        # Of whole numbers, this is exact.
+        apart = sq[some, np.newaxis] + sq - 2 * (wide[some] @ wide.T)
+        rows = np.arange(len(apart))
+        apart[rows, start + rows] = np.inf
+        nearest[some] = apart.min(axis=1)
     return float(np.sqrt(nearest / 3).mean())
