@@ -6,11 +6,11 @@ from sklearn.cluster import kmeans_plusplus as sklearn_plusplus
 
 from kmq.engine import seeding
 from kmq.engine.cell_seeding import CellPotential, TilesThenCells
-from kmq.engine.potentials import DoubleDraws, PrunedPotential, SinglePotential
+from kmq.engine.potentials import DoubleDraws, SinglePotential, SketchPotential
 from kmq.engine.tile_seeding import TilePotential
 from kmq.kernels import draws
 
-DOUBLE = [CellPotential, PrunedPotential, TilePotential]
+DOUBLE = [CellPotential, SketchPotential, TilePotential]
 FINDERS = [*DOUBLE, TilesThenCells]
 
 
@@ -171,3 +171,32 @@ def test_same_start_as_scikit_learn_in_single_precision(n, d):
     ours = seeding.kmeans_plusplus(X, 60, np.ones(n, np.float32), rng, mean=mean)
     theirs = sklearn_plusplus(X - mean, 60, random_state=np.random.RandomState(7))[1]
     np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["noise", "blobs", "outliers", "offset", "scales", "tiny", "grid"])
+def test_a_sketch_leaves_out_nothing_that_comes_closer(kind, dtype, rng):
+    X = samples(3001, 21, "noise" if kind != "blobs" else "blobs")
+    if kind == "outliers":
+        X[rng.integers(len(X), size=9)] *= 1e9
+    elif kind == "offset":
+        X += 1e5
+    elif kind == "scales":
+        X *= np.geomspace(1e-6, 1e6, 21)
+    elif kind == "tiny":
+        X *= 1e-15
+    elif kind == "grid":
+        X = np.rint(4 * X)
+    X = read_only(X.astype(dtype))
+    weight = np.ones(len(X))
+    potential = SketchPotential(X, weight, np.zeros(21, dtype))
+    potential.start(5)
+    wide = X.astype(float)
+    sq_closest = ((wide - wide[5]) ** 2).sum(axis=1)
+    for _ in range(40):
+        candidates = rng.integers(len(X), size=5)
+        left = plain_potentials(wide, weight, sq_closest, candidates)
+        best = potential.add_best(candidates)
+        assert left[list(candidates).index(best)] == pytest.approx(left.min(), rel=1e-6)
+        sq_closest = np.minimum(sq_closest, ((wide - wide[best]) ** 2).sum(axis=1))
+        np.testing.assert_allclose(potential.sq_closest, sq_closest, rtol=1e-6)

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.threads import n_threads, run_blocks
-from kmq.kernels import draws
+from kmq.kernels import draws, sketch
 from kmq.kernels import seeding as kernels
 
 _MOST_BLOCKS = 64
+# Samples that lie closer together are not told apart by a sketch.
+_LEAST_WIDTH = 1e-100
 
 
 class DoubleDraws:
@@ -119,10 +121,10 @@ class SinglePotential:
         return candidates[best]
 
 
-class PrunedPotential:
-    """The potential of many samples, pruned by the triangle inequality.
+class SketchPotential:
+    """The potential of many samples of many features, which a sketch in eight bits prunes.
 
-    Memory: n · (6 + itemsize) bytes, and k · d float64 for the centres.
+    Memory: n · (d + 14 + (t + 1) · itemsize) bytes, for t candidates a round.
 
     Parameters
     ----------
@@ -136,21 +138,35 @@ class PrunedPotential:
 
     def __init__(self, X: NDArray, weight: NDArray, mean: NDArray) -> None:
         n, d = X.shape
+        n_tiles = -(-n // sketch.TILE)
+        some = (X[:: max(1, n >> 10)] - mean).astype(np.float64)
+        self._middle = some.mean(axis=0)
+        most = float(np.abs(some - self._middle).max())
+        step = most / 127 if np.isfinite(most) and most > _LEAST_WIDTH else 1.0
         wide = weight.astype(np.float64, copy=False)
         self._field = kernels.Field(
             X,
             mean,
             wide,
-            np.full(n, np.inf, X.dtype),
-            np.zeros(n, np.int32),
-            np.ones(n, np.uint16),
+            np.empty(n, X.dtype),
+            np.zeros((n_tiles, sketch.TILE), np.uint16),
+            np.empty((n_tiles, d, sketch.TILE), np.int8),
+            np.empty((n_tiles, sketch.TILE), np.float32),
+            np.empty((n_tiles, sketch.TILE), np.float32),
+            np.array([step]),
         )
         self._threads = n_threads() if n * d >= 400_000 else 1
         self._draws = DoubleDraws(wide, self._threads)
-        self._rows = draws.STRETCH * -(-n // (draws.STRETCH * _MOST_BLOCKS))
-        self._n_blocks = -(-n // self._rows)
-        self._centers = np.empty((16, d))
-        self._n_centers = 0
+        self._in_block = -(-n_tiles // _MOST_BLOCKS)
+        self._sq_dist = np.empty((0, n), X.dtype)
+
+        def lay_out(worker: int, first: int, last: int) -> None:
+            field = self._field
+            sketch.round_samples(
+                X, mean, self._middle, step, first, last, field.sketch, field.moved
+            )
+
+        self._run(lay_out)
 
     @property
     def sq_closest(self) -> NDArray[np.floating]:
@@ -159,7 +175,13 @@ class PrunedPotential:
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
-        self._join(self._points(np.array([first])), 1)
+        points = self._points(np.array([first]))
+
+        def begin(worker: int, first: int, last: int) -> None:
+            kernels.start_field(self._field, points, first, last)
+
+        self._run(begin)
+        self._draws.stale[:] = 1
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
@@ -167,75 +189,52 @@ class PrunedPotential:
 
     def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
         """See `Potential`."""
-        points, quarters = self._by_fours(candidates)
-        gains = np.empty((self._n_blocks, len(points)))
-
-        def compare(first: int, last: int) -> None:
-            kernels.candidate_gains(self._field, points, quarters, self._rows, first, last, gains)
-
-        self._run(compare)
-        best = int(np.argmax(gains.sum(axis=0)))
-        self._join(points[best : best + 1], 1 << (best & 15))
+        if len(self._sq_dist) != len(candidates):
+            # Read where this round has written alone.
+            self._sq_dist = np.full(
+                (len(candidates), len(self._field.X)), np.inf, self._field.X.dtype
+            )
+        gains = self._compare(candidates, self._sq_dist)
+        best = int(np.argmax(gains))
+        self.settle(best, self._draws.stale, self._sq_dist)
         return candidates[best]
 
     def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
-        points, quarters = self._by_fours(candidates)
-        self._marked = points
-
-        def compare(first: int, last: int) -> None:
-            start, stop = self._range(first, last)
-            kernels.mark_candidates(self._field, points, quarters, start, stop, sq_dist)
-
-        self._run(compare)
+        self._compare(candidates, sq_dist)
 
     def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
-        number = self._n_centers
 
-        def take(first: int, last: int) -> None:
-            start, stop = self._range(first, last)
-            kernels.settle_candidates(self._field, best, number, start, stop, stale, sq_dist)
+        def take(worker: int, first: int, last: int) -> None:
+            kernels.settle_candidates(self._field, best, first, last, stale, sq_dist)
 
         self._run(take)
-        self._remember(self._marked[best])
 
-    def _join(self, point: NDArray[np.float64], bit: int) -> None:
-        """Let a new centre take its samples."""
-        number = self._n_centers
+    def _compare(
+        self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """Mark where candidates are closer; by how much each would lower the potential."""
+        t = len(candidates)
+        # The last is repeated up to whole fours.
+        points = self._points(candidates[np.minimum(np.arange(-(-t // 4) * 4), t - 1)])
+        rounded = np.empty(points.shape, np.float32)
+        sketch.round_points(points, self._middle, self._field.step[0], rounded)
+        n_blocks = -(-len(self._field.nearer) // self._in_block)
+        gains = np.empty((n_blocks, t))
 
-        def lower(first: int, last: int) -> None:
-            start, stop = self._range(first, last)
-            kernels.lower_closest(self._field, point, bit, number, start, stop, self._draws.stale)
+        def compare(worker: int, first: int, last: int) -> None:
+            kernels.mark_candidates(
+                self._field, points, rounded, self._in_block, first, last, sq_dist, gains
+            )
 
-        self._run(lower)
-        self._remember(point)
+        run_blocks(compare, n_blocks, self._threads)
+        return gains.sum(axis=0)
 
     def _points(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Some samples less the mean, subtracted in their own precision."""
         return (self._field.X[rows] - self._field.mean).astype(np.float64, copy=False)
 
-    def _by_fours(
-        self, candidates: NDArray[np.intp]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Candidates, and their distances to the centres, the last repeated to a multiple of 4."""
-        t = len(candidates)
-        points = self._points(candidates[np.minimum(np.arange(-(-t // 4) * 4), t - 1)])
-        quarters = np.empty((self._n_centers, len(points)))
-        kernels.quarter_distances(points, self._centers[: self._n_centers], quarters)
-        return points, quarters
-
-    def _remember(self, point: NDArray[np.float64]) -> None:
-        """Append a centre."""
-        if self._n_centers == len(self._centers):
-            self._centers = np.concatenate([self._centers, np.empty_like(self._centers)])
-        self._centers[self._n_centers] = point
-        self._n_centers += 1
-
-    def _range(self, first: int, last: int) -> tuple[int, int]:
-        """Half-open range of the samples of some blocks."""
-        return first * self._rows, min(last * self._rows, len(self._field.owner))
-
-    def _run(self, task: Callable[[int, int], None]) -> None:
-        """Run a task over the blocks."""
-        run_blocks(lambda worker, first, last: task(first, last), self._n_blocks, self._threads)
+    def _run(self, task: Callable[[int, int, int], None]) -> None:
+        """Run a task over the tiles."""
+        run_blocks(task, len(self._field.nearer), self._threads, grain=16)

@@ -172,7 +172,7 @@ class _Replay:
 def _choose_potential(X: NDArray, weight: NDArray, mean: NDArray) -> Potential:
     """Return the way to keep the potential that fits the samples."""
     from kmq.engine.cell_seeding import CellPotential, TilesThenCells
-    from kmq.engine.potentials import PrunedPotential, SinglePotential
+    from kmq.engine.potentials import SinglePotential, SketchPotential
     from kmq.engine.tile_seeding import TilePotential
 
     n, d = X.shape
@@ -185,6 +185,6 @@ def _choose_potential(X: NDArray, weight: NDArray, mean: NDArray) -> Potential:
         return CellPotential(X, weight)
     # In float64 no draw hangs on the rounding of a mean.
     shift = mean if single else np.zeros_like(mean)
-    make = TilePotential if d <= _MOST_TILE_FEATURES else PrunedPotential
+    make = TilePotential if d <= _MOST_TILE_FEATURES else SketchPotential
     finder = make(X, weight, shift)
     return SinglePotential(finder, weight) if single else finder
