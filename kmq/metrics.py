@@ -10,6 +10,10 @@ from kmq.colorspace import from_rgb
 
 # Pairs of colours whose differences are computed at once, to bound the memory of temporaries.
 _PAIRS = 1 << 16
+# Pixels that are looked at together, to bound that of whole pictures.
+_TOGETHER = 1 << 20
+# Half the side of the window of SSIM.
+_REACH = 5
 
 
 @dataclass(frozen=True)
@@ -101,25 +105,37 @@ def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     float
         1 where they are equal.
     """
+    rows, columns = first.shape[:2]
+    if min(rows, columns) <= 2 * _REACH:
+        return float(_similarity(first, second).mean())
+    total = 0.0
+    inner = slice(_REACH, columns - _REACH)
+    together = max(1, _TOGETHER // columns)
+    for start in range(_REACH, rows - _REACH, together):
+        stop = min(start + together, rows - _REACH)
+        band = slice(start - _REACH, stop + _REACH)
+        total += float(_similarity(first[band], second[band])[_REACH:-_REACH, inner].sum())
+    return total / ((rows - 2 * _REACH) * (columns - 2 * _REACH))
+
+
+def _similarity(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Structural similarity of the luma around each pixel, (H, W)."""
     from scipy.ndimage import gaussian_filter
 
     weights = np.array([0.299, 0.587, 0.114])
     x, y = first @ weights, second @ weights
 
     def blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return gaussian_filter(values, 1.5, radius=5, mode="reflect")
+        return gaussian_filter(values, 1.5, radius=_REACH, mode="reflect")
 
     mean_x, mean_y = blur(x), blur(y)
     variance_x = blur(x * x) - mean_x**2
     variance_y = blur(y * y) - mean_y**2
     covariance = blur(x * y) - mean_x * mean_y
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+    return ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
         (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
     )
-    rows, columns = similarity.shape
-    inner = similarity[5 : rows - 5, 5 : columns - 5]
-    return float((inner if inner.size else similarity).mean())
 
 
 def delta_e_summary(
@@ -141,19 +157,43 @@ def delta_e_summary(
     mean, p95 : float
         The percentile is the least difference that at least 95 % of the pixels do not exceed.
     """
+    n = len(first)
+    weight = np.ones(n, np.int64) if weight is None else weight
+    of_all = int(weight.sum())
+    total, seen = 0.0, 0
+    # The highest values so far, ascending: the percentile can be none below them.
+    values, counts = np.empty(0), np.empty(0, np.int64)
+    for start in range(0, n, _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        new, new_counts = _differences(first[some], second[some], weight[some])
+        total += float(new @ new_counts)
+        seen += int(new_counts.sum())
+        values, counts = np.concatenate([values, new]), np.concatenate([counts, new_counts])
+        order = np.argsort(values)
+        values, counts = values[order], counts[order]
+        above = counts.sum() - np.cumsum(counts)
+        least = np.searchsorted(of_all - above, 0.95 * of_all)
+        values, counts = values[least:], counts[least:]
+    return total / seen, float(values[0])
+
+
+def _differences(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], weight: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """CIEDE2000 differences of the distinct pairs, and what each of these weighs."""
     shifts = np.array([40, 32, 24, 16, 8, 0], np.uint64)
-    pairs = np.bitwise_or.reduce(np.column_stack([first, second]) << shifts, axis=1)
-    if weight is None:
-        pairs, weight = np.unique(pairs, return_counts=True)
-    parts = []
+    pairs = np.zeros(len(first), np.uint64)
+    for channel, shift in zip((*first.T, *second.T), shifts, strict=True):
+        pairs |= channel.astype(np.uint64) << shift
+    pairs, place = np.unique(pairs, return_inverse=True)
+    counts = np.zeros(len(pairs), np.int64)
+    np.add.at(counts, place, weight)
+    values = np.empty(len(pairs))
     for start in range(0, len(pairs), _PAIRS):
-        both = (pairs[start : start + _PAIRS, np.newaxis] >> shifts).astype(np.uint8)
-        parts.append(delta_e(from_rgb(both[:, :3], "lab"), from_rgb(both[:, 3:], "lab")))
-    values = np.concatenate(parts)
-    order = np.argsort(values)
-    reached = np.cumsum(weight[order])
-    p95 = values[order][np.searchsorted(reached, 0.95 * reached[-1])]
-    return float(values @ weight / reached[-1]), float(p95)
+        some = slice(start, start + _PAIRS)
+        both = (pairs[some, np.newaxis] >> shifts).astype(np.uint8)
+        values[some] = delta_e(from_rgb(both[:, :3], "lab"), from_rgb(both[:, 3:], "lab"))
+    return values, counts
 
 
 def delta_e(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:

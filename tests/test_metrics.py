@@ -61,6 +61,23 @@ def test_summary_counts_every_pixel(rng):
     assert weighted == pytest.approx((mean, p95))
 
 
+def test_metrics_are_the_same_in_parts(rng, monkeypatch):
+    first = rng.integers(0, 246, (60, 30, 3), np.uint8)
+    second = first + rng.integers(0, 10, first.shape, np.uint8)
+    whole = metrics.compare(first, second)
+    assert whole.ssim == pytest.approx(metrics._similarity(first, second)[5:-5, 5:-5].mean())
+    monkeypatch.setattr(metrics, "_TOGETHER", 210)
+    parts = metrics.compare(first, second)
+    assert parts.delta_e_p95 == whole.delta_e_p95
+    assert parts.delta_e_mean == pytest.approx(whole.delta_e_mean, rel=1e-14)
+    assert parts.ssim == pytest.approx(whole.ssim, rel=1e-13)
+    rows = [first.reshape(-1, 3), second.reshape(-1, 3)]
+    weight = rng.integers(0, 1000, len(rows[0]))
+    summary = metrics.delta_e_summary(*rows, weight)
+    monkeypatch.undo()
+    assert summary == pytest.approx(metrics.delta_e_summary(*rows, weight), rel=1e-14)
+
+
 def test_comparison(rng):
     first = rng.integers(0, 246, (20, 30, 3), np.uint8)
     same = metrics.compare(first, first)
