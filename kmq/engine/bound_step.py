@@ -19,7 +19,7 @@ _MOST_SUM_BLOCKS = 32
 _GROUP = 12
 _MOST_GROUPS = 10
 # Centres that are compared together, where groups do not end sooner.
-_PANEL = 24
+_PANEL = 96
 # Iterations after which the centres that bounds are about are forgotten.
 _SLOTS = 32
 # Iterations after which sums that samples were moved between are made afresh.
@@ -140,8 +140,8 @@ class BoundStep(SampleStep):
 
         run_blocks(task, n_blocks, self._threads)
         found, left_open, decided = tally.T
-        # A distance saves a comparison with all centres where it decides, or else is lost.
-        self._tighten = bool(decided.sum() * (6 + self._k) > 10 * left_open.sum())
+        # A distance saves a comparison where it decides, or else is lost: 0.3 of one with 100.
+        self._tighten = bool(decided.sum() * (40 + self._k) > 40 * left_open.sum())
         return np.concatenate(
             [self._moved[b * self._some : b * self._some + found[b]] for b in range(n_blocks)]
         )

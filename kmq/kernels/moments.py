@@ -3,7 +3,7 @@
 import numpy as np
 
 from kmq.kernels.jit import kernel
-from kmq.kernels.rows import LANES, sq_distance
+from kmq.kernels.rows import LANES, LINE, prefetch, sq_distance
 
 
 @kernel
@@ -15,6 +15,13 @@ def _sq_wide(X, i, zero, wide, j):
         diff = np.float64(X[i, f]) - wide[j, f]
         total += diff * diff
     return total
+
+
+@kernel
+def _ask_for(X, i, first, last):
+    """Ask for some features of a row, which memory hands out too late by itself."""
+    for f in range(first, last, LINE // X.itemsize):
+        prefetch(X, np.int64(i), np.int64(f))
 
 
 @kernel
@@ -32,6 +39,7 @@ def move_sums(X, weight, before, labels, moved, first, last, sums, counts):
     """
     for m in range(moved.shape[0]):
         i = moved[m]
+        _ask_for(X, moved[min(m + 1, moved.shape[0] - 1)], first, last)
         w = weight[i]
         old, new = before[i], labels[i]
         if first == 0:
@@ -39,11 +47,12 @@ def move_sums(X, weight, before, labels, moved, first, last, sums, counts):
             counts[new, 0] += w
             counts[old, 1] -= 1.0
             counts[new, 1] += 1.0
-        # Two loops over rows of their own, which LLVM vectorises where it sees no overlap.
-        x, loser, winner = X[i], sums[old], sums[new]
-        for f in range(first, last):
+        # Two loops over views that start at zero: LLVM must see no overlap, and no index below.
+        x = X[i, first:last]
+        loser, winner = sums[old, first:last], sums[new, first:last]
+        for f in range(x.shape[0]):
             loser[f] -= w * np.float64(x[f])
-        for f in range(first, last):
+        for f in range(x.shape[0]):
             winner[f] += w * np.float64(x[f])
 
 
@@ -89,6 +98,7 @@ def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
     for i in range(start, stop):
         j = labels[i]
         w = weight[i]
+        _ask_for(X, min(i + 1, stop - 1), 0, d)
         total += w * _sq_wide(X, i, zero, wide, j if wide.shape[0] > 1 else 0)
         counts[j, 0] += w
         counts[j, 1] += 1.0
@@ -113,6 +123,7 @@ def spread(X, weight, labels, wide, start, stop):
     zero = np.zeros(X.shape[1], X.dtype)
     total = 0.0
     for i in range(start, stop):
+        _ask_for(X, min(i + 1, stop - 1), 0, X.shape[1])
         total += weight[i] * _sq_wide(X, i, zero, wide, labels[i])
     return total
 

@@ -12,14 +12,14 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from kmq.kernels.rows import LINE, ask_for
+
 _LANES = 16
 # Vectors of samples and centres a pass: as many sums as registers hold.
 _VECTORS, BLOCK = (2, 10) if llvm.get_host_cpu_features().get("avx512f") else (1, 5)
 WIDTH = _LANES * _VECTORS
 # Features after which sums are set aside, so that rounding errors grow with these and not with d.
 STRETCH = 64
-# Bytes that come from memory at once.
-_LINE = 64
 _SIZE = ir.IntType(64)
 _INDEX = ir.IntType(32)
 _FLOAT = ir.FloatType()
@@ -76,14 +76,6 @@ class _Code:
     def scalar(self, array: int, offset: Any) -> Any:
         """One element of an argument."""
         return self.builder.load(self.pointer(array, offset))
-
-    def prefetch(self, array: int, offset: Any) -> None:
-        """Ask for an element of an argument to be brought to the second cache."""
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, _INDEX, _INDEX, _INDEX])
-        function = self.builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        pointer = self.builder.bitcast(self.pointer(array, offset), byte)
-        self.builder.call(function, [pointer, _INDEX(0), _INDEX(2), _INDEX(1)])
 
     def add_product(self, total: Any, a: Any, b: Any) -> Any:
         """``total + a * b``, fused where the processor can."""
@@ -240,8 +232,9 @@ def _fill_tile(
             square = []
             for begin, next_begin in zip(begins, coming, strict=True):
                 # Sixteen rows at once are more streams than processors foresee.
-                for line in range(0, _LANES, _LINE // size):
-                    code.prefetch(0, code.add(builder.add(next_begin, f), line))
+                for line in range(0, _LANES, LINE // size):
+                    place = code.add(builder.add(next_begin, f), line)
+                    ask_for(builder, code.pointer(0, place), 2)
                 x = builder.fsub(code.load(0, builder.add(begin, f), kind), middle)
                 x = builder.fmul(x, factor)
                 square.append(x if kind == _VECTOR else builder.fptrunc(x, _VECTOR))

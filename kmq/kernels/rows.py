@@ -12,6 +12,8 @@ from numba.extending import intrinsic
 LANES = 16
 # Samples a tile: as many as registers hold the sums of.
 TILE = 64
+# Bytes that come from memory at once.
+LINE = 64
 _SIZE = ir.IntType(64)
 _INDEX = ir.IntType(32)
 
@@ -125,6 +127,31 @@ def _sq_columns(typingctx: Any, tile: Any, d: Any, points: Any, t: Any, sq: Any)
     return types.void(tile, types.int64, points, types.int64, sq), codegen
 
 
+def _prefetch(typingctx: Any, X: Any, i: Any, f: Any) -> Any:
+    """Ask for a feature of a row, and what lies with it, to be brought to the first cache.
+
+    X     (n, d) float  rows
+    i, f         int64  the row and the feature
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows = context.make_array(signature.args[0])(context, builder, args[0])
+        offset = builder.add(builder.mul(args[1], builder.extract_value(rows.shape, 1)), args[2])
+        ask_for(builder, builder.gep(rows.data, [offset]), 3)
+        return context.get_dummy_value()
+
+    return types.void(X, types.int64, types.int64), codegen
+
+
+def ask_for(builder: ir.IRBuilder, pointer: Any, nearness: int) -> None:
+    """Prefetch what a pointer points to; the nearer, the higher the cache, up to 3."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, _INDEX, _INDEX, _INDEX])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+    address = builder.bitcast(pointer, byte)
+    builder.call(function, [address, _INDEX(0), _INDEX(nearness), _INDEX(1)])
+
+
 def _across(builder: ir.IRBuilder, vector: Any) -> Any:
     """Sum of the lanes of a vector, folding it in halves."""
     width = LANES // 2
@@ -139,3 +166,4 @@ def _across(builder: ir.IRBuilder, vector: Any) -> Any:
 sq_distance: Any = _sum_of_squares(1)
 sq_distances_4: Any = _sum_of_squares(4)
 sq_columns: Any = intrinsic(_sq_columns)
+prefetch: Any = intrinsic(_prefetch)
