@@ -49,6 +49,13 @@ def off_grid(X: NDArray, k: int) -> NDArray[np.float64]:
     return start + rng.uniform(-0.5, 0.5, start.shape)
 
 
+def nudged(X: NDArray, k: int) -> NDArray:
+    """A start off the grid for samples of any scale, of their dtype."""
+    rng = np.random.default_rng(SEED)
+    start = rng.choice(X, size=k, replace=False)
+    return (start + 1e-3 * X.std(axis=0) * rng.standard_normal(start.shape)).astype(X.dtype)
+
+
 @cache
 def own_flower(k: int) -> Problem:
     """The project's picture."""

@@ -197,14 +197,54 @@ def general(runs: list[Run]) -> str:
             else:
                 line.append(f"{in_seconds(info['kmq_s'])} ({times(info['ratio'])})")
         rows.append(line)
-    ratios = [info["ratio"] for found in cells.values() for info in found.values()]
-    lost = sum(ratio < 1 for ratio in ratios)
+    said = []
+    for test, what in (("test_whole_fit", "Whole fits"), ("test_iterations", "ten iterations")):
+        ratios = [
+            info["ratio"]
+            for found in cells.values()
+            for (kind, _), info in found.items()
+            if kind == test
+        ]
+        if ratios:
+            lost = sum(ratio < 1 for ratio in ratios)
+            mean = times(geometric_mean(ratios))
+            said.append(f"{what}: geometric mean {mean}, {lost} of {len(ratios)} lost, in bold")
     head = ["data", "n", "d", "k", "defaults, f64", "defaults, f32"]
     head += ["10 iterations, f64", "10 iterations, f32"]
     return (
         f"{markdown(head, rows, left=1)}\n\nTime of kmq's fit, and in brackets how many times as "
-        f"long scikit-learn's took. Geometric mean {times(geometric_mean(ratios))}; {lost} of "
-        f"{len(ratios)} lost, in bold. {setting(runs)}"
+        f"long scikit-learn's took. {'; '.join(said)}. {setting(runs)}"
+    )
+
+
+def rivals(runs: list[Run]) -> str:
+    """Ratios on general data against every competitor."""
+    names = list(dict.fromkeys(name for run in runs for name in run["extra_info"]["seconds"]))
+    names = [name for name in names if name != "kmq"]
+    rows, lost, n_ratios = [], 0, 0
+    parsed = [(re.search(r"\d+x\d+-k\d+-\w+", run["name"])[0], run["extra_info"]) for run in runs]
+    for name, info in sorted(parsed, key=lambda pair: (_shape(pair[0]), pair[1]["dtype"])):
+        source, d, n, k = _shape(name)
+        ours = info["seconds"]["kmq"]
+        line = [source, f"{n:,}", str(d), str(k), info["dtype"], in_seconds(ours)]
+        for rival in names:
+            theirs = info["seconds"].get(rival)
+            line.append("–" if theirs is None else times(theirs / ours))  # noqa: RUF001
+            lost += theirs is not None and theirs < ours
+            n_ratios += theirs is not None
+        rows.append(line)
+    rules = {name: rule for run in runs for name, rule in run["extra_info"]["rules"].items()}
+    notes = []
+    for name in names:
+        off = [run["extra_info"]["parity"].get(name, 0.0) for run in runs]
+        if rules[name]:
+            ends = f"cost {100 * min(off):+.2f} % to {100 * max(off):+.2f} %"
+            notes.append(f"{name}: {rules[name]}; {ends}.")
+    head = ["data", "n", "d", "k", "dtype", "kmq", *names]
+    return (
+        f"{markdown(head, rows, left=1)}\n\nTime of ten iterations from the same start, and how "
+        f"many times as long the others take; {lost} of {n_ratios} lost, in bold. "
+        f"{' '.join(notes)} {setting(runs)}"
     )
 
 

@@ -134,6 +134,15 @@ def _faiss(problem: Problem) -> Fit:
     return Fit(np.asarray(km.centroids), problem.max_iter)
 
 
+def _scipy(problem: Problem) -> Fit:
+    from scipy.cluster.vq import kmeans2
+
+    X = np.asarray(problem.X, np.float64)
+    start = problem.start.astype(np.float64)
+    centers, _ = kmeans2(X, start, iter=problem.max_iter, minit="matrix")
+    return Fit(centers, problem.max_iter)
+
+
 def _opencv(problem: Problem) -> Fit:
     import cv2
 
@@ -165,9 +174,11 @@ def _superkmeans(problem: Problem) -> Fit:
 
 
 _COUNTED = "float32, as many iterations as kmq"
+_IN_DOUBLE = "float64, as many iterations as kmq"
 
 COMPETITORS: dict[str, Competitor] = {
     "numpy": Competitor(_numpy, "numpy", slow=True),
+    "scipy": Competitor(_scipy, "scipy", _IN_DOUBLE, slow=True),
     "scikit-learn": Competitor(_scikit_learn, "scikit-learn"),
     "scikit-learn-intelex": Competitor(_intelex, "scikit-learn-intelex"),
     "faiss": Competitor(_faiss, "faiss-cpu", _COUNTED),
