@@ -177,7 +177,7 @@ def frame_count(path: StrPath) -> int:
 
 def quantize_animation(
     path: StrPath,
-    k: int,
+    k: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     *,
     palette: "Palette | None" = None,
@@ -197,8 +197,9 @@ def quantize_animation(
     ----------
     path : str or path
         The animation.
-    k : int
-        Colours wanted, the entry for transparent pixels among them.
+    k : int, optional
+        Colours wanted, the entry for transparent pixels among them. With a target (``min_psnr``,
+        ``max_delta_e``), which holds for all frames together, the most that may be used.
     random_state : int, RandomState or None
         Seed of the start.
     palette : Palette, optional
@@ -215,16 +216,16 @@ def quantize_animation(
     Raises
     ------
     ValueError
-        If an argument is out of bounds, or no pixel is visible.
+        If an argument is out of bounds, or no pixel is visible; `kmq.TargetMissedError` if `k`
+        colours do not reach the target.
     ImageReadError
         If the file cannot be read.
     """
     from kmq.quantize import fit_palette
 
     if palette is None:
-        transparent = any(frame.image.alpha is not None for frame in read_frames(path))
         colors = (frame.image for frame in read_frames(path))
-        palette = fit_palette(colors, max(1, k - transparent), random_state, **options)
+        palette = fit_palette(colors, k, random_state, alpha=alpha, matte=matte, **options)
     frames, durations = [], []
     for frame in read_frames(path):
         frames.append(

@@ -193,10 +193,7 @@ class Palette:
         from kmq.remap import Dithering, VisibleColors, with_opacity
 
         start = perf_counter()
-        if alpha == "keep":
-            raise ValueError(
-                "the colours of a palette are opaque: alpha must be threshold or matte"
-            )
+        check_laid(alpha)
         dithering = Dithering(dither, strength, serpentine)
         visible = VisibleColors(img, alpha, matte)
         labels = map_to_palette(visible.colors.colors, self.colors)
@@ -268,6 +265,12 @@ class Palette:
 
         check_output(path, overwrite=overwrite)
         write_whole(path, encode_palette(self, path, proportional=proportional))
+
+
+def check_laid(alpha: str) -> None:
+    """Refuse to keep partial opacity where colours of a palette are laid on pixels."""
+    if alpha == "keep":
+        raise ValueError("the colours of a palette are opaque: alpha must be threshold or matte")
 
 
 def as_colors(colors: ArrayLike | Iterable[str]) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from kmq.colorspace import RANGE, Space, from_rgb, to_rgb
 from kmq.files import WHITE, StrPath
 from kmq.image import Image, IndexedImage, in_words, load_image
 from kmq.metrics import delta_e_summary, psnr
-from kmq.palette import Palette
+from kmq.palette import Palette, check_laid
 from kmq.remap import OPAQUE, Alpha, Dithering, VisibleColors, weighted_cost, with_opacity
 from kmq.request import Request
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _MOST_COLORS = 256
 # Opaque pixels that share a centre with a few nearly opaque ones stay opaque.
 _NEARLY_OPAQUE = 250
+_NO_ROOM = "k must be at least 2 where some pixels are transparent and some not"
 
 
 class TargetMissedError(ValueError):
@@ -33,11 +34,11 @@ class TargetMissedError(ValueError):
 
     Attributes
     ----------
-    picture : IndexedImage
-        The picture with as many colours as were allowed.
+    picture : IndexedImage or None
+        The picture with as many colours as were allowed; None where a palette for many was wanted.
     """
 
-    def __init__(self, message: str, picture: IndexedImage) -> None:
+    def __init__(self, message: str, picture: IndexedImage | None = None) -> None:
         super().__init__(message)
         self.picture = picture
 
@@ -141,11 +142,26 @@ class _Problem:
         rank[order] = np.arange(len(order))
         return _Found(palette[first[order]], rank[labels], inertia, n_iter, note)
 
-    def search(self, most: int, min_psnr: float | None, max_delta_e: float | None) -> _Found | None:
-        """Find the least number of colours that reaches a quality, by bisection."""
+    def search(
+        self,
+        most: int,
+        min_psnr: float | None,
+        max_delta_e: float | None,
+        *,
+        nearest: bool = False,
+    ) -> _Found | None:
+        """Find the least number of colours that reaches a quality, by bisection.
+
+        With `nearest`, it is that of colours laid on pixels as `Palette.apply` does.
+        """
 
         def good(found: _Found) -> bool:
-            chosen = found.palette[found.labels]
+            labels: NDArray[np.integer] = found.labels
+            if nearest:
+                from kmq.engine.dither import map_to_palette
+
+                labels = map_to_palette(self.colors, found.palette[:, :3])
+            chosen = found.palette[labels]
             if min_psnr is not None:
                 cost = weighted_cost(self.colors, chosen, self.counts)
                 if psnr(cost) < min_psnr:
@@ -269,7 +285,7 @@ def quantize_image(
     if len(problem.colors) == 0:
         found = _Found(np.empty((0, 4), np.uint8), np.empty(0, np.intp), 0.0, 0, None)
     elif room == 0:
-        raise ValueError("k must be at least 2 where some pixels are transparent and some not")
+        raise ValueError(_NO_ROOM)
     elif target:
         best = problem.search(room, min_psnr, max_delta_e)
         missed = best is None
@@ -292,7 +308,7 @@ def quantize_image(
 
 def fit_palette(
     images: Iterable[Image | StrPath],
-    k: int,
+    k: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     *,
     init: Any = "auto",
@@ -301,21 +317,33 @@ def fit_palette(
     tol: float = 1e-5,
     space: Space = "rgb",
     pinned: ArrayLike | Iterable[str] | None = None,
+    alpha: Alpha = "threshold",
+    matte: tuple[int, int, int] = WHITE,
+    reserve: bool = True,
+    min_psnr: float | None = None,
+    max_delta_e: float | None = None,
 ) -> Palette:
     """Fit one palette to many pictures: the k-means of all their pixels together.
 
     Only the distinct colours of the pictures so far are kept, with their numbers of pixels, and
     one picture at a time. Every pixel counts the same, so that a larger picture counts more.
-    Of transparency, what is below half is left out.
 
     Parameters
     ----------
     images : iterable of Image, str or path
         The pictures; files are read one at a time.
-    k : int
-        Colours wanted, at least 1.
+    k : int, optional
+        Colours wanted, at least 1. With a target, the most that may be used: 256 by default.
     random_state, init, n_init, max_iter, tol, space, pinned
         As for `quantize_image`.
+    alpha, matte
+        As for `Palette.apply`: which pixels are seen, and as what colours.
+    reserve : bool
+        Whether `k` counts the entry that `Palette.apply` adds for transparent pixels: where some
+        picture has any, the palette is then one of ``k - 1`` colours.
+    min_psnr, max_delta_e : float, optional
+        Targets, as for `quantize_image`, for the pixels of all pictures together, each in the
+        colour of the palette that is nearest in sRGB.
 
     Returns
     -------
@@ -325,22 +353,34 @@ def fit_palette(
     Raises
     ------
     ValueError
-        If an argument is out of bounds, or no pixel is visible.
+        If an argument is out of bounds, or no pixel is visible; `TargetMissedError` if `k`
+        colours do not reach the target.
     ImageReadError
         If a file cannot be read.
     """
     from kmq.engine.palette_fit import merge_colors
 
-    k = _checked_k(k, False)
+    target = min_psnr is not None or max_delta_e is not None
+    k = _checked_k(k, target)
     request = Request(init, n_init, max_iter, tol, space, pinned, random_state)
+    check_laid(alpha)
     merged: ColorSet | None = None
+    transparent = False
     for item in images:
         img = item if isinstance(item, Image) else load_image(item, alpha="keep")
-        colors = VisibleColors(img, "threshold", WHITE).colors
-        merged = merge_colors([colors] if merged is None else [merged, colors])
+        visible = VisibleColors(img, alpha, matte)
+        transparent |= visible.shown is not None
+        merged = merge_colors([visible.colors] if merged is None else [merged, visible.colors])
     if merged is None or len(merged.colors) == 0:
         raise ValueError("there is no visible pixel to fit a palette to")
-    found = _Problem(merged.colors, merged.counts, request).fit(k)
+    room = k - (transparent and reserve)
+    if room == 0:
+        raise ValueError(_NO_ROOM)
+    problem = _Problem(merged.colors, merged.counts, request)
+    found = problem.search(room, min_psnr, max_delta_e, nearest=True) if target else None
+    if target and found is None:
+        raise TargetMissedError(f"{in_words(k)} do not reach the target")
+    found = found or problem.fit(room)
     counts = np.bincount(found.labels, weights=merged.counts, minlength=len(found.palette))
     return Palette(found.palette[:, :3], counts.astype(np.int64))
 

@@ -133,7 +133,6 @@ def test_usage_is_2():
         ["quantize", "a.png", "b.png", "-o", "-"],
         ["quantize", "a.png", "-", "--json"],
         ["quantize", "a/in.png", "b/in.jpg", "-o", "out"],
-        ["quantize", "a.png", "b.png", "--shared-palette", "--min-psnr", "30"],
         ["remap", "in.png", "-o", "out.png"],
         ["remap", "in.png", "-p", "a.hex", "--alpha", "keep"],
         ["palette", "in.png", "--format", "ase", "-o", "out.gpl"],

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image as pillow
 
 import kmq
+from kmq.animation import read_frames
 from kmq.cli import run
 from kmq.image import load_image, quantize_image
+from kmq.metrics import compare
 from kmq.quantize import fit_palette
 
 
@@ -165,9 +167,44 @@ def test_stills_of_animations(film, tmp_path, capsys):
         assert stored.n_frames == 1
     assert run(["quantize", str(film), "-k", "5", "-o", str(tmp_path / "out.bmp")]) == 0
     assert "of 3 frames the first was taken: BMP holds one" in capsys.readouterr().err
-    assert run(["quantize", str(film), "--min-psnr", "9", "-f", "-o", str(out)]) == 1
-    assert "--still" in capsys.readouterr().err
     assert run(["quantize", str(film), "--min-psnr", "9", "-f", "-o", str(out), "--still"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "better"),
+    [("--min-psnr", "min_psnr", 20.0), ("--max-delta-e", "max_delta_e", 8.0)],
+)
+def test_a_target_of_an_animation_is_for_all_its_frames(
+    film, tmp_path, capsys, target, name, better
+):
+    out = tmp_path / "out.gif"
+    assert run(["quantize", str(film), target, str(better), "-o", str(out), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["pictures"]
+    k = len(found["palette"])
+    assert 1 < k < 60
+    frames = [frame.image for frame in read_frames(film)]
+    assert found["palette"] == fit_palette(frames, **{name: better}).hex
+    one_less = fit_palette(frames, k - 1)
+
+    def reached(palette):
+        shown = np.vstack([palette.apply(frame).rgb_matrix for frame in frames])
+        whole = compare(np.vstack([frame.rgb_matrix for frame in frames]), shown)
+        return whole.psnr >= better if name == "min_psnr" else whole.delta_e_mean <= better
+
+    assert reached(fit_palette(frames, k))
+    assert not reached(one_less)
+    assert run(["quantize", str(film), target, str(better), "-k", str(k - 1), "-o", "x.gif"]) == 99
+    assert "do not reach the target" in capsys.readouterr().err
+
+
+def test_a_target_of_many_pictures_is_for_all_of_them(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["quantize", str(folder), "--shared-palette", "-o", f"{out}/", "--json"]
+    assert run([*command, "--min-psnr", "24"]) == 0
+    pictures = json.loads(capsys.readouterr().out)["pictures"]
+    assert len({tuple(picture["palette"]) for picture in pictures}) == 1
+    assert run([*command, "--min-psnr", "24", "-k", "2", "-f"]) == 99
+    assert "all pictures together: 2 colours do not reach" in capsys.readouterr().err
 
 
 def test_an_animation_from_stdin(film, tmp_path):

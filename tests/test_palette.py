@@ -181,3 +181,35 @@ def test_one_palette_for_many_is_that_of_all_pixels(tmp_path, gradient, rng):
     assert palette == whole.colors
     with pytest.raises(ValueError, match="no visible pixel"):
         image.fit_palette([], 8)
+
+
+def test_one_palette_for_many_leaves_room_for_transparency(gradient, rng):
+    alpha = np.full((36, 50), 255, np.uint8)
+    alpha[:9] = 0
+    alpha[9:12] = 200
+    cut_out = image.Image(gradient.rgb_matrix, alpha=alpha)
+    other = image.Image(rng.integers(0, 256, (20, 50, 3), np.uint8))
+    palette = image.fit_palette([other, cut_out], 8)
+    assert len(palette) == 7
+    assert len(palette.apply(cut_out).palette) == 8
+    assert len(image.fit_palette([other, cut_out], 8, reserve=False)) == 8
+    seen = np.vstack([other.rgb_vector, cut_out.rgb_matrix[9:].reshape(-1, 3)])
+    whole = image.quantize_image(image.Image(seen[np.newaxis]), 7)
+    assert np.array_equal(palette.colors, whole.palette)
+    with pytest.raises(ValueError, match="at least 2"):
+        image.fit_palette([cut_out], 1)
+    with pytest.raises(ValueError, match="opaque"):
+        image.fit_palette([cut_out], 8, alpha="keep")
+
+
+def test_one_palette_for_many_is_fitted_to_what_is_seen(gradient):
+    faint = image.Image(gradient.rgb_matrix, alpha=np.full((36, 50), 140, np.uint8))
+    laid = np.rint(gradient.rgb_matrix * (140 / 255) + 255 * (115 / 255)).astype(np.uint8)
+    palette = image.fit_palette([faint], 8, alpha="matte")
+    assert np.array_equal(palette.colors, image.quantize_image(image.Image(laid), 8).palette)
+
+
+def test_a_target_that_many_pictures_miss(gradient):
+    with pytest.raises(image.TargetMissedError, match="3 colours do not reach") as missed:
+        image.fit_palette([gradient], 3, min_psnr=60)
+    assert missed.value.picture is None

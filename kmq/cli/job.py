@@ -132,18 +132,12 @@ class Job:
         from kmq.quantize import fit_palette
 
         failed: dict[int, Outcome[Written]] = {}
-        transparent = False
 
         def images() -> "Iterator[Image]":
-            nonlocal transparent
             with progress("reading", len(self._sources), self._talk) as advance:
                 for number, source in enumerate(self._sources):
-                    if number in failed:
-                        continue
                     try:
-                        for image in self._images(source):
-                            transparent |= image.alpha is not None
-                            yield image
+                        yield from self._images(source)
                     except EXPECTED as error:
                         failed[number] = Outcome.of_error(source, error)
                         tell_failure(failed[number], self._talk)
@@ -154,8 +148,6 @@ class Job:
         batch: Batch[Written]
         try:
             palette = fit_palette(images(), k, **fitting)
-            if transparent and len(palette) == k > 1:
-                palette = fit_palette(images(), k - 1, **fitting)
         except ValueError:
             if len(failed) < len(self._sources):
                 raise

@@ -1,5 +1,6 @@
 """``kmq quantize`` and ``kmq remap``: pictures in, pictures of few colours out."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from kmq.cli.talk import CommandError, Talk
 from kmq.cli.work import Reduce, ReduceAnimation, Writing, read_image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kmq.animation import Animation
     from kmq.files import IccIn
     from kmq.image import IndexedImage
@@ -36,6 +39,18 @@ class _Laying:
         return {**vars(self), "alpha": "threshold" if self.alpha == "keep" else self.alpha}
 
 
+@contextmanager
+def _missing(shown: str) -> "Iterator[None]":
+    """Give a target that is missed its exit code, and the name of what misses it."""
+    from kmq.quantize import TargetMissedError
+
+    try:
+        yield
+    except TargetMissedError as error:
+        message = f"{shown}: {error}; nothing was written"
+        raise CommandError(message, CommandError.MISSED) from error
+
+
 @app.command(
     "quantize",
     epilog=examples(
@@ -43,7 +58,7 @@ class _Laying:
         "kmq quantize photos/ 'more/*.jpg' -k 64 -o small/ --jobs 4",
         "kmq quantize photo.png --min-psnr 35 -d floyd-steinberg --strength 0.7 -o out.png",
         "kmq quantize frames/*.png --shared-palette -k 32 -o out/",
-        "kmq quantize film.gif -k 64 --max-delta-e 2 --still -o first.png",
+        "kmq quantize film.gif --max-delta-e 2 -o small.gif",
         "curl -s https://example.org/a.jpg | kmq quantize - -k 8 > a.png",
     ),
 )
@@ -57,7 +72,8 @@ def quantize(
             "--min-psnr",
             min=0.0,
             metavar="DB",
-            help="A target: the fewest colours with this PSNR, before dithering.",
+            help="A target: the fewest colours with this PSNR, before dithering; of an animation, "
+            "or with --shared-palette, of all frames or pictures together.",
             rich_help_panel="Colours",
             show_default=False,
         ),
@@ -68,7 +84,7 @@ def quantize(
             "--max-delta-e",
             min=0.0,
             metavar="ΔE",
-            help="A target: the fewest colours with this mean CIEDE2000 difference.",
+            help="A target: the fewest colours with this mean CIEDE2000 difference, likewise.",
             rich_help_panel="Colours",
             show_default=False,
         ),
@@ -122,42 +138,28 @@ def quantize(
     k = k or (_MOST_INDEXED if target else 16)
     if len(pins) > k:
         raise opt.bad(f"{len(pins)} colours do not fit into a palette of {k}", "--pin")
-    if shared_palette and target:
-        raise opt.bad("a target holds for one picture; give -k", "--shared-palette")
     laying = _Laying(dither, strength, serpentine, alpha, opt.rgb_of(matte, "--matte"))
     fitting: dict[str, Any] = {
         "random_state": seed,
         "n_init": starts,
         "space": space.value,
         "pinned": pins,
+        "min_psnr": min_psnr,
+        "max_delta_e": max_delta_e,
     }
     icc: IccIn = "keep" if keep_profile else "convert"
 
     def one(source: Source) -> "IndexedImage":
-        from kmq.quantize import TargetMissedError, quantize_image
+        from kmq.quantize import quantize_image
 
-        try:
-            return quantize_image(
-                read_image(source, icc),
-                k,
-                min_psnr=min_psnr,
-                max_delta_e=max_delta_e,
-                **vars(laying),
-                **fitting,
-            )
-        except TargetMissedError as error:
-            message = f"{source.shown}: {error}; nothing was written"
-            raise CommandError(message, CommandError.MISSED) from error
+        with _missing(source.shown):
+            return quantize_image(read_image(source, icc), k, **vars(laying), **fitting)
 
     def animated(source: Source) -> "Animation":
         from kmq.animation import quantize_animation
 
-        if target:
-            raise CommandError(
-                f"{source.shown} is animated, and a target is for stills: leave it out, or --still",
-                CommandError.FAILED,
-            )
-        return quantize_animation(source.open(), k, **laying.for_palette(), **fitting)
+        with _missing(source.shown):
+            return quantize_animation(source.open(), k, **laying.for_palette(), **fitting)
 
     job = Job(
         sources,
@@ -172,7 +174,10 @@ def quantize(
     )
     if not shared_palette:
         return job.run(one, animated)
-    return job.run_shared(k, fitting, lambda palette: _with_palette(palette, laying))
+    how = laying.for_palette()
+    seen = {"alpha": how["alpha"], "matte": how["matte"]}
+    with _missing("all pictures together"):
+        return job.run_shared(k, fitting | seen, lambda palette: _with_palette(palette, laying))
 
 
 @app.command(

@@ -3,7 +3,7 @@
 import os
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -135,7 +135,8 @@ def palette(
         from kmq.quantize import fit_palette
 
         pictures = _images(find_sources(sources, recursive=recursive))
-        found = fit_palette(pictures, k, seed, n_init=starts, space=space.value, pinned=pins)
+        how: dict[str, Any] = {"n_init": starts, "space": space.value, "pinned": pins}
+        found = fit_palette(pictures, k, seed, reserve=False, **how)
     if sort is not None:
         found = found.sorted(sort.value)
     if output == STANDARD and file_format is None:

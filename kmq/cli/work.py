@@ -226,11 +226,20 @@ def _animation(
     facts = _described(max(frames, key=lambda frame: len(frame.palette)), len(frames))
     columns = zip_longest(*(frame.counts.tolist() for frame in frames), fillvalue=0)
     facts["counts"] = [sum(column) for column in columns]
-    facts["cost"] = sum(frame.cost for frame in frames) / len(frames)
+    # A frame of which more is transparent counts less.
+    visible = [frame.indices.size - _hidden(frame) for frame in frames]
+    errors = (frame.cost * pixels for frame, pixels in zip(frames, visible, strict=True))
+    facts["cost"] = sum(errors) / max(sum(visible), 1)
     facts["psnr"] = psnr(facts["cost"])
     facts["distinct"] = facts["iterations"] = None
     facts["seconds"] = sum(frame.seconds for frame in frames)
     return buffer.getvalue(), facts
+
+
+def _hidden(picture: "IndexedImage") -> int:
+    """Number of fully transparent pixels."""
+    opacity = picture.palette_alpha
+    return 0 if opacity is None else int(picture.counts[opacity == 0].sum())
 
 
 def _described(picture: "IndexedImage", n_frames: int) -> dict[str, Any]:
