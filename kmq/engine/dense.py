@@ -59,6 +59,19 @@ class SampleStep:
         """See `Step`."""
         return self._X.mean(axis=0)
 
+    def _settle_ties(self, centers: NDArray, ties: TieRule, start: int, stop: int) -> None:
+        """Let true ties among a range of samples fall as `ties` says."""
+        dense.settle_ties(
+            self._X,
+            centers,
+            ties.mean,
+            ties.shifted,
+            ties.sq_norms,
+            start,
+            stop,
+            self._labels,
+        )
+
     def inertia(self, centers: NDArray) -> float:
         """See `Step`."""
         labels = self.labels
@@ -140,16 +153,7 @@ class DenseStep(SampleStep):
                 start, stop = self._range(block)
                 changed[block] = self._label(centers, start, stop)
                 if ties is not None:
-                    dense.settle_ties(
-                        self._X,
-                        centers,
-                        ties.mean,
-                        ties.shifted,
-                        ties.sq_norms,
-                        start,
-                        stop,
-                        self._labels,
-                    )
+                    self._settle_ties(centers, ties, start, stop)
                 dense.accumulate(
                     self._X,
                     self._weight,

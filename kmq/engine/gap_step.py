@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from kmq.engine.dense import SampleStep
 from kmq.engine.steps import TieRule
 from kmq.engine.threads import run_blocks
-from kmq.kernels import dense
 from kmq.kernels import gaps as kernels
 
 # Centres that are compared at once.
@@ -99,15 +98,7 @@ class GapStep(SampleStep):
                     self._tally,
                 )
                 if ties is not None:
-                    dense.settle_ties(
-                        self._X,
-                        centers,
-                        ties.mean,
-                        ties.shifted,
-                        ties.sq_norms,
-                        *self._range(block),
-                        self._labels,
-                    )
+                    self._settle_ties(centers, ties, *self._range(block))
                 if fresh:
                     self._sum_block(block)
 
