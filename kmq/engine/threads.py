@@ -23,9 +23,11 @@ _blas_limit: Any = None
 
 
 def _forget_pool() -> None:
-    """Let a forked child make threads of its own; its parent's did not come along."""
+    """Let a forked child make threads of its own; its parent's fits did not come along."""
     global _pool, _pool_size, _pool_lock, _blas_lock, _blas_users
     _pool, _pool_size, _pool_lock = None, 0, Lock()
+    if _blas_users:
+        _blas_limit.restore_original_limits()
     _blas_lock, _blas_users = Lock(), 0
 
 
