@@ -57,6 +57,7 @@ def warmup() -> None:
         (1 << 17, 3, (*floats, np.uint8)),
         (1 << 17, 2, floats),
         (1 << 14, 32, floats),
+        (1 << 14, 160, floats),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

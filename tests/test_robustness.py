@@ -15,14 +15,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# What the cases fit: float64 on several threads, float32, 8-bit colours with a weight.
+# What the cases fit: float64 on several threads, float32, 8-bit colours with a weight, and many
+# features.
 WORK = """
 import hashlib
 
 import numpy as np
 
 
-def digest(kinds=3):
+def digest(kinds=4):
     from kmq import KMeans
 
     rng = np.random.default_rng(0)
@@ -32,6 +33,7 @@ def digest(kinds=3):
         (X, None),
         (X.astype(np.float32), None),
         ((255 * X).astype(np.uint8), rng.integers(1, 9, len(X))),
+        (rng.random((16_000, 160), dtype=np.float32), None),
     )[:kinds]:
         km = KMeans(8, max_iter=15, random_state=1).fit(samples, sample_weight=weight)
         for result in (km.labels_, km.cluster_centers_, km.inertia_history_, km.predict(samples)):
@@ -103,7 +105,7 @@ def test_eight_threads_fit_at_once(start, plain):
 from concurrent.futures import ThreadPoolExecutor
 from work import digest
 with ThreadPoolExecutor(8) as pool:
-    print(*pool.map(digest, [3] * 8))
+    print(*pool.map(digest, [4] * 8))
 """
     assert ended(start(code)) == [plain] * 8
 
@@ -135,6 +137,43 @@ print(digest())
     assert ended(start(code)) == [plain] * 3
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_during_a_fit_has_all_threads_of_blas(start):
+    code = """
+import os
+from threadpoolctl import threadpool_info
+from kmq.engine.threads import single_blas_thread
+def blas():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+with single_blas_thread():
+    pass
+before = blas()
+with single_blas_thread():
+    child = os.fork()
+    if child == 0:
+        print(blas() == before, flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    print(set(blas()) == {1})
+"""
+    assert ended(start(code)) == ["True"] * 2
+
+
+def test_threads_of_blas_are_not_ours(start, plain):
+    code = """
+import scipy.linalg
+from threadpoolctl import threadpool_info, threadpool_limits
+from work import digest
+def blas():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+before = blas()
+print(digest(), blas() == before)
+with threadpool_limits(1, "blas"):
+    print(digest(), set(blas()) == {1})
+"""
+    assert ended(start(code)) == [plain, "True"] * 2
+
+
 def test_workqueue_with_two_threads(start, plain):
     code = """
 from concurrent.futures import ThreadPoolExecutor
@@ -142,7 +181,7 @@ import numba
 numba.set_num_threads(1)
 from work import digest
 with ThreadPoolExecutor(2) as pool:
-    print(*pool.map(digest, [3] * 2))
+    print(*pool.map(digest, [4] * 2))
 """
     assert ended(start(code, NUMBA_THREADING_LAYER="workqueue")) == [plain] * 2
 

@@ -208,6 +208,60 @@ def test_the_choice(n, d, k, expected):
     assert type(choose_step(X, read_only(np.ones(n)), k)) is expected
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize(("d", "k"), [(130, 6), (784, 10), (24, 230)])
+def test_near_ties_of_many_features_or_panels(d, k, dtype, offset, rng):
+    """As above, where products are summed in stretches, and centres compared in panels."""
+    centers = rng.standard_normal((k, d)).astype(dtype) + dtype(offset)
+    near = centers[rng.integers(k, size=1500)].astype(float)
+    pairs = near + rng.standard_normal(near.shape) / d
+    distances = ((pairs[:, np.newaxis] - centers.astype(float)) ** 2).sum(axis=2)
+    first, second = np.argsort(distances, axis=1)[:, :2].T
+    middle = (centers[first].astype(float) + centers[second]) / 2
+    X = (middle + rng.integers(-3, 4, middle.shape) * np.spacing(abs(middle).astype(dtype))).astype(
+        dtype
+    )
+    step = BoundStep(read_only(X), np.ones(len(X)), k)
+    # From other centres first, so that bounds leave some panels closed.
+    step.assign((centers + dtype(1e-3) * rng.standard_normal(centers.shape)).astype(dtype))
+    step.assign(centers)
+    np.testing.assert_array_equal(step.labels, nearest(X, centers))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("tighten", [False, True])
+@pytest.mark.parametrize("kind", ["noise", "blobs", "offset", "outlier"])
+def test_bounds_hold_however_long_centres_wander(kind, tighten, dtype, rng):
+    """Through more iterations than centres are remembered, with steps small and large."""
+    X = samples(kind, 2500, 18, dtype)
+    step = BoundStep(read_only(X), np.ones(len(X)), 230)
+    centers = start(X, 230)
+    spread = np.sort(X, axis=0)[[len(X) // 10, -len(X) // 10]]
+    for iteration in range(80):
+        step._tighten = tighten
+        step.assign(centers)
+        plain = DenseStep(read_only(X), np.ones(len(X)), 230)
+        plain.relabel(centers)
+        np.testing.assert_array_equal(step.labels, plain.labels)
+        size = 0.3 if iteration % 25 == 24 else 10.0 ** rng.integers(-6, -1)
+        way = size * rng.standard_normal(centers.shape) * (spread[1] - spread[0])
+        centers = (centers + way * (rng.random((230, 1)) < 0.5)).astype(dtype)
+
+
+def test_bounds_are_kept_beyond_the_centres_they_were_found_with(rng):
+    """Each sample waits untouched for as many iterations as it lies to the right."""
+    X = 1e-3 * rng.standard_normal((2000, 18))
+    X[:, 0] = rng.random(2000)
+    centers = np.zeros((2, 18))
+    centers[:, 0] = -1.0, 1.0
+    step = BoundStep(read_only(X), np.ones(len(X)), 2)
+    for _ in range(100):
+        step.assign(centers.copy())
+        np.testing.assert_array_equal(step.labels, nearest(X, centers))
+        centers[:, 0] += 0.01
+
+
 def test_blas_serves_two_fits_at_once():
     from threadpoolctl import threadpool_info
 

@@ -7,7 +7,7 @@ from kmq.engine.dense import SampleStep
 from kmq.engine.steps import TieRule
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import bounds as kernels
-from kmq.kernels import dense, moments
+from kmq.kernels import moments
 from kmq.kernels.plan import Bounds, Plan
 from kmq.kernels.products import BLOCK
 
@@ -89,10 +89,12 @@ class BoundStep(SampleStep):
             self._move_sums(moved)
         self._age += 1
         self.counts = self._counts[:, 0]
-        if self.assigned_inertia() < _LEAST_LEFT * self._peak:
+        self._inertia = self._inertia_now()
+        if self._inertia < _LEAST_LEFT * self._peak:
             self._sum_afresh(self._wide)
             self._rooted = True
             self.counts = self._counts[:, 0]
+            self._inertia = self._inertia_now()
         return len(moved) > 0
 
     def relabel(self, centers: NDArray) -> None:
@@ -101,6 +103,10 @@ class BoundStep(SampleStep):
 
     def assigned_inertia(self) -> float:
         """See `Step`."""
+        return self._inertia
+
+    def _inertia_now(self) -> float:
+        """Inertia of the present sums."""
         # The distances to other points of reference are known: move these to the centres.
         way = self._wide - self._reference
         lever = self.sums - self.counts[:, np.newaxis] * self._reference
@@ -158,14 +164,12 @@ class BoundStep(SampleStep):
         else:
             names, group_of = self._plan.names, self._plan.group_of
             groups, panels = self._plan.groups, self._plan.panels
-        factors = ((centers - self._shift) * self._scale).astype(np.float32)[names]
-        exact = factors.astype(np.float64)
-        sq_norms = np.einsum("ij,ij->i", exact, exact)
-        packed = np.zeros((-(-k // BLOCK) * BLOCK, d), np.float32)
-        packed[:k] = factors
-        packed = np.ascontiguousarray(packed.reshape(-1, BLOCK, d).transpose(0, 2, 1))
         now = self._plans % _SLOTS
-        group_way = self._ways(factors, float(np.sqrt(sq_norms.max())), names, groups)
+        factors = np.empty((k, d), np.float32)
+        packed = np.empty((-(-k // BLOCK), d, BLOCK), np.float32)
+        halves = np.empty(k, np.float32)
+        reach = moments.lay_out(centers, self._shift, self._scale, names, factors, packed, halves)
+        group_way = self._ways(factors, reach, names, groups)
         self._remembered[now] = factors
         self._plans += 1
         self._wide = wide
@@ -175,7 +179,7 @@ class BoundStep(SampleStep):
             self._shift,
             self._scale,
             packed,
-            (0.5 * sq_norms).astype(np.float32),
+            halves,
             names,
             groups,
             panels,
@@ -207,9 +211,8 @@ class BoundStep(SampleStep):
 
         run_blocks(task, used, self._threads if factors.size > 10_000 else 1)
         group_way = np.zeros((_SLOTS, self._n_groups), np.float32)
-        for g in range(self._n_groups):
-            if groups[g] < groups[g + 1]:
-                group_way[:, g] = way[:, groups[g] : groups[g + 1]].max(axis=1)
+        filled = groups[:-1] < groups[1:]
+        group_way[:, filled] = np.maximum.reduceat(way, groups[:-1][filled], axis=1)
         self._center_way[:, names] = way
         return group_way
 
@@ -271,17 +274,7 @@ class BoundStep(SampleStep):
         nearest = self._labels.copy()
 
         def task(worker: int, first: int, last: int) -> None:
-            start, stop = self._range(first)[0], self._range(last - 1)[1]
-            dense.settle_ties(
-                self._X,
-                centers,
-                ties.mean,
-                ties.shifted,
-                ties.sq_norms,
-                start,
-                stop,
-                self._labels,
-            )
+            self._settle_ties(centers, ties, self._range(first)[0], self._range(last - 1)[1])
 
         run_blocks(task, self._n_blocks, self._threads)
         # Their bounds leave out another centre.

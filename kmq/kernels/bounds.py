@@ -89,7 +89,7 @@ def _decide(X, i, zero, plan, best, a, limit):
         near[kept] = near[c]
         kept += not sq_wide[c] > reach
     label = near[0]
-    near[kept] = near[0]
+    near[kept] = label
     nearest_sq = X.dtype.type(np.inf)
     # Two at a time: each sum waits for its last addition.
     for c in range(0, kept if kept > 1 else 0, 2):
@@ -231,17 +231,17 @@ def _compare(X, plan, bounds, active, opened, gamma, scratch):
         error = unit * size * size + _TINY
         norms[a] = unit_norm * size * size + _TINY
         limit = least[a] + np.float32(2.0) * error + beyond * (least[a] + error + norms[a])
-        g = np.int64(group[a])
-        if second[g, a] > limit and runner[a] > limit:
-            label = np.int64(names[groups[g] + np.int64(owner[g, a])])
+        own = np.int64(group[a])
+        if second[own, a] > limit and runner[a] > limit:
+            label = np.int64(names[groups[own] + np.int64(owner[own, a])])
             upper[i] = np.sqrt(max(least[a] + norms[a], np.float32(0.0))) * _UP + _TINY
         else:
             label = _decide(X, i, zero, plan, best, a, limit)
             exact = scale * np.sqrt(_sq_wide(X, i, zero, wide, label))
             upper[i] = np.float32(exact) * _UP + _TINY
-        g = np.int64(group_of[label])
-        if best[g, a] < np.inf and names[groups[g] + np.int64(owner[g, a])] == label:
-            best[g, a] = second[g, a]
+        own = np.int64(group_of[label])
+        if best[own, a] < np.inf and names[groups[own] + np.int64(owner[own, a])] == label:
+            best[own, a] = second[own, a]
         labels[i] = label
     for g in range(n_groups):
         for a in range(s):

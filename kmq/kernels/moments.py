@@ -3,6 +3,7 @@
 import numpy as np
 
 from kmq.kernels.jit import kernel
+from kmq.kernels.products import BLOCK
 from kmq.kernels.rows import LANES, LINE, prefetch, sq_distance
 
 
@@ -148,3 +149,35 @@ def ways(remembered, factors, floor, start, stop, center_way):
                 total += diff * diff
             rounding = np.float32(1.0 + (0.5 * d + 24.0) * 2.0**-24)
             center_way[slot, j] = np.sqrt(total) * rounding + floor
+
+
+@kernel
+def lay_out(centers, shift, scale, names, factors, packed, halves):
+    """Centres in the form that is multiplied.
+
+    centers  (k, d)        float    centres
+    shift    (d,)          float    what to subtract from them
+    scale                  float    what to multiply them by then
+    names    (k,)          int32    their order
+    factors  (k, d)        float32  out: the centres so changed, in this order
+    packed   (b, d, BLOCK) float32  out: the same in blocks, the last filled up with zeros
+    halves   (k,)          float32  out: half their squared norms
+    Returns the largest norm.
+    """
+    k, d = centers.shape
+    largest = 0.0
+    for at in range(packed.shape[0] * BLOCK):
+        block, place = at // BLOCK, at % BLOCK
+        if at >= k:
+            for f in range(d):
+                packed[block, f, place] = np.float32(0.0)
+            continue
+        sq = 0.0
+        for f in range(d):
+            x = np.float32((centers[names[at], f] - shift[f]) * scale)
+            factors[at, f] = x
+            packed[block, f, place] = x
+            sq += np.float64(x) * np.float64(x)
+        halves[at] = np.float32(0.5 * sq)
+        largest = max(largest, sq)
+    return np.sqrt(largest)
