@@ -14,9 +14,9 @@ from kmq.files import (
     StrPath,
     check_output,
     decode,
+    in_brief,
     name_of,
     opened,
-    reason_of,
     write_whole,
 )
 from kmq.image import Image, IndexedImage
@@ -101,8 +101,9 @@ class Animation:
         """Encode all frames."""
         from io import BytesIO
 
-        from kmq.encode import to_pillow
+        from kmq.encode import check_size, to_pillow
 
+        check_size(self.frames[0], file_format)
         first, *rest = (to_pillow(frame, file_format) for frame in self.frames)
         options: dict[str, Any] = {"loop": self.loop}
         if file_format == "WEBP":
@@ -127,7 +128,7 @@ class Animation:
                 **options,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ImageWriteError(f"cannot write as {file_format}: {reason_of(error)}") from error
+            raise ImageWriteError(f"cannot write as {file_format}: {in_brief(error)}") from error
         return buffer.getvalue()
 
 

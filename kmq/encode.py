@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kmq.files import WHITE, ImageWriteError, StrPath, name_of, reason_of
+from kmq.files import WHITE, ImageWriteError, StrPath, in_brief, name_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -26,6 +26,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
 }
 _THRESHOLD = 128
+# Pixels a side that formats can count.
+_LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}
 
 
 def format_of(path: StrPath) -> str:
@@ -101,6 +103,17 @@ def to_pillow(picture: "IndexedImage", file_format: str = "PNG") -> "PillowImage
     return ground
 
 
+def check_size(picture: "IndexedImage", file_format: str) -> None:
+    """Refuse a picture that is larger than a format can say."""
+    height, width, _ = picture.shape
+    longest = _LONGEST.get(file_format)
+    if longest is not None and max(height, width) > longest:
+        raise ImageWriteError(
+            f"{file_format} holds at most {longest} pixels a side, "
+            f"and this picture is {width} x {height}"
+        )
+
+
 def encode(picture: "IndexedImage", file_format: str = "PNG", **options: Any) -> bytes:
     """Encode a picture.
 
@@ -127,6 +140,7 @@ def encode(picture: "IndexedImage", file_format: str = "PNG", **options: Any) ->
         raise ImageWriteError(
             f"GIF holds at most 256 colours, and this picture has {len(picture.palette)}"
         )
+    check_size(picture, file_format)
     pillow = to_pillow(picture, file_format)
     options = {**_DEFAULTS.get(file_format, {}), **options}
     if picture.icc_profile is not None:
@@ -135,5 +149,5 @@ def encode(picture: "IndexedImage", file_format: str = "PNG", **options: Any) ->
     try:
         pillow.save(buffer, format=file_format, **options)
     except (OSError, ValueError, KeyError, TypeError, SystemError) as error:
-        raise ImageWriteError(f"cannot write as {file_format}: {reason_of(error)}") from error
+        raise ImageWriteError(f"cannot write as {file_format}: {in_brief(error)}") from error
     return buffer.getvalue()

@@ -198,7 +198,7 @@ def write_whole(path: StrPath, data: bytes) -> None:
             scratch.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ImageWriteError(f"cannot write {name_of(path)}: {reason_of(error)}") from error
+        raise ImageWriteError(f"cannot write {name_of(path)}: {in_brief(error)}") from error
 
 
 def decode(
@@ -313,7 +313,7 @@ def name_of(path: StrPath | BinaryIO) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Say what went wrong in a few words on one line."""
+    """Say why a file cannot be read, in a few words on one line."""
     from PIL import Image as pillow
     from PIL import UnidentifiedImageError
 
@@ -322,5 +322,12 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, pillow.DecompressionBombError):
         return "more pixels than Pillow's limit against decompression bombs allows"
     if isinstance(error, OSError) and error.strerror:
+        return in_brief(error)
+    return f"truncated or damaged ({in_brief(error)})"
+
+
+def in_brief(error: Exception) -> str:
+    """What an error says, on one line."""
+    if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
-    return "truncated or damaged (" + " ".join(str(error).split()) + ")"
+    return " ".join(str(error).split())

@@ -3,7 +3,8 @@
 import io
 import os
 import struct
-import threading
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -54,6 +55,17 @@ def test_odd_sizes(size, tmp_path):
     code, image = quantized(path, tmp_path)
     assert code == 0
     assert image.shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize(("ending", "most"), [("jpg", 65500), ("webp", 16383)])
+def test_more_pixels_a_side_than_a_format_holds_is_6(tmp_path, capfd, ending, most):
+    source = tmp_path / "in.png"
+    pillow.new("RGB", (65535, 1), (9, 8, 7)).save(source)
+    out = tmp_path / f"out.{ending}"
+    assert run(["quantize", str(source), "-k", "2", "-q", "-o", str(out)]) == 6
+    line = only_line(capfd)
+    assert f"holds at most {most} pixels a side, and this picture is 65535 x 1" in line
+    assert not out.exists()
 
 
 def test_one_colour(tmp_path):
@@ -197,17 +209,20 @@ def test_zero_bytes_and_folders(tmp_path, capsys):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a Unix thing")
-def test_pipes_with_names(rgb, tmp_path):
+@pytest.mark.parametrize("command", ["quantize", "palette", "info", "report"])
+def test_pipes_with_names(rgb, tmp_path, command):
     source, out = tmp_path / "in", tmp_path / "out"
     buffer = io.BytesIO()
     pillow.fromarray(rgb).save(buffer, "PNG")
     os.mkfifo(source)
-    writer = threading.Thread(target=source.write_bytes, args=[buffer.getvalue()])
-    writer.start()
-    assert run(["quantize", str(source), "-o", str(out), "-q", "--still"]) == 0
-    writer.join()
-    assert np.array_equal(load_image(out).rgb_matrix, rgb)
-    assert out.is_file()
+    output = {"quantize": ["-q", "-o", str(out)], "report": ["-q", "-o", str(out)]}
+    line = [sys.executable, "-m", "kmq", command, str(source), *output.get(command, [])]
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as process:
+        source.write_bytes(buffer.getvalue())
+        assert process.wait(60) == 0
+    if command == "quantize":
+        assert np.array_equal(load_image(out).rgb_matrix, rgb)
+        assert out.is_file()
 
 
 @pytest.mark.parametrize("name", ["-dash.png", "-", "größe 図.png", "a\nb.png", "*.png", "[x].png"])

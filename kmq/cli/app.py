@@ -80,9 +80,9 @@ def _stdout_failed(error: OSError) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return CommandError.UNWRITABLE
-    from kmq.files import reason_of
+    from kmq.files import in_brief
 
-    return fail(f"cannot write: {reason_of(error)}", CommandError.UNWRITABLE)
+    return fail(f"cannot write: {in_brief(error)}", CommandError.UNWRITABLE)
 
 
 def _show_warning(message: Warning | str, *details: Any, **more: Any) -> None:

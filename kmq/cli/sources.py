@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kmq.cli.options import bad
-from kmq.files import ImageReadError, name_of
+from kmq.files import ImageReadError, in_brief, name_of
 
 STANDARD = "-"
 SUFFIX = "-kmq"
@@ -45,26 +45,39 @@ class Source:
         return "stdin" if self.is_standard else name_of(self.name)
 
     @cached_property
+    def _is_piped(self) -> bool:
+        """Whether it can be read only once: stdin, a pipe with a name, a device."""
+        if self.is_standard:
+            return True
+        return os.path.exists(self.name) and not os.path.isfile(self.name)
+
+    @cached_property
     def _piped(self) -> bytes:
-        """What stdin holds, read once: a picture may be needed twice."""
+        """What a pipe holds, read once: a picture may be needed twice."""
+        if not self.is_standard:
+            try:
+                return Path(self.name).read_bytes()
+            except OSError as error:
+                reason = in_brief(error)
+                raise ImageReadError(f"cannot read {self.shown}: {reason}") from error
         if sys.stdin.isatty():
             raise ImageReadError("cannot read stdin: it is a terminal, and nothing is piped in")
         return sys.stdin.buffer.read()
 
     def open(self) -> Any:
         """A path, or a binary file, to read the picture from, as often as wanted."""
-        if self.is_standard:
+        if not self.is_standard and os.path.isdir(self.name):
+            raise ImageReadError(f"cannot read {self.shown}: a folder that holds no pictures")
+        if self._is_piped:
             file = io.BytesIO(self._piped)
             file.name = self.shown
             return file
-        if os.path.isdir(self.name):
-            raise ImageReadError(f"cannot read {self.shown}: a folder that holds no pictures")
         return self.name
 
     @property
     def size(self) -> int | None:
-        """Bytes of the file; None where it has no size, as a pipe."""
-        if self.is_standard:
+        """Bytes of the file; None where there is none."""
+        if self._is_piped:
             return len(self._piped)
         return os.path.getsize(self.name) if os.path.isfile(self.name) else None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kmq.cli.batch import stop_here
 from kmq.cli.sources import STANDARD, Source
 from kmq.cli.talk import CommandError, as_size, collect_note
-from kmq.files import ImageWriteError, check_output, name_of, opened, reason_of, write_whole
+from kmq.files import ImageWriteError, check_output, in_brief, name_of, opened, write_whole
 
 if TYPE_CHECKING:
     from kmq.animation import Animation
@@ -268,7 +268,7 @@ def make_folder(folder: str) -> None:
     try:
         os.makedirs(folder or ".", exist_ok=True)
     except OSError as error:
-        raise ImageWriteError(f"cannot write into {name_of(folder)}: {reason_of(error)}") from error
+        raise ImageWriteError(f"cannot write into {name_of(folder)}: {in_brief(error)}") from error
 
 
 def write_stdout(data: bytes) -> None:
@@ -277,4 +277,4 @@ def write_stdout(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        raise ImageWriteError(f"cannot write stdout: {reason_of(error)}") from error
+        raise ImageWriteError(f"cannot write stdout: {in_brief(error)}") from error
