@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmq import reference
+from kmq.engine.dense import column_mean, mean_variance
 from kmq.engine.steps import TieRule
 from kmq.kernels import dense
 
@@ -120,3 +121,16 @@ def test_sums_counts_and_inertia(data):
         rtol=1e-12,
         atol=1e-12,
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(90_001, 2), (70_000, 3), (20_001, 16), (9000, 32), (9000, 40)])
+def test_means_and_variances_are_those_of_numpy_to_the_bit(shape, dtype, rng):
+    X = (rng.standard_normal(shape) + 100.0).astype(dtype)
+    X.flags.writeable = False
+    mean = column_mean(X)
+    np.testing.assert_array_equal(mean, X.mean(axis=0))
+    assert mean.dtype == dtype
+    assert mean_variance(X, mean) == X.var(axis=0).mean()
+    column = X[:, :1].copy()
+    np.testing.assert_array_equal(column_mean(column), column.mean(axis=0))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.cluster import kmeans_plusplus as sklearn_plusplus
+from threadpoolctl import threadpool_limits
 
 from kmq.engine import seeding
 from kmq.engine.cell_seeding import CellPotential, TilesThenCells
@@ -200,3 +201,15 @@ def test_a_sketch_leaves_out_nothing_that_comes_closer(kind, dtype, rng):
         assert left[list(candidates).index(best)] == pytest.approx(left.min(), rel=1e-6)
         sq_closest = np.minimum(sq_closest, ((wide - wide[best]) ** 2).sum(axis=1))
         np.testing.assert_allclose(potential.sq_closest, sq_closest, rtol=1e-6)
+
+
+@pytest.mark.parametrize("trials", range(1, 9))
+def test_threads_of_blas_add_up_as_one_does(trials, rng):
+    """What single precision relies on where it keeps BLAS to one thread."""
+    sq_dist = rng.random((trials, 200_000)).astype(np.float32)
+    weight = np.ones((200_000, 1), np.float32)
+    with threadpool_limits(1):
+        alone = sq_dist @ weight
+    for threads in (2, 3, 8):
+        with threadpool_limits(threads):
+            np.testing.assert_array_equal(sq_dist @ weight, alone)

@@ -16,6 +16,44 @@ _KEPT_VALUES = 1 << 19
 _PASSING_ROWS = 4096
 
 
+# Adding up fewer values takes no longer in NumPy, which walks rows of few features slowly.
+_MANY_VALUES = 1 << 17
+_FEW_FEATURES = 32
+
+
+def _fit_for_kernel(X: NDArray) -> bool:
+    """Whether a kernel adds up columns sooner than NumPy, and in its order."""
+    return 1 < X.shape[1] <= _FEW_FEATURES and X.size >= _MANY_VALUES
+
+
+def column_mean(X: NDArray) -> NDArray:
+    """(d,) mean of samples, to the bit that of ``X.mean(axis=0)``."""
+    if not _fit_for_kernel(X):
+        return X.mean(axis=0)
+    sums = np.zeros(X.shape[1], X.dtype)
+    dense.add_columns(X, sums)
+    return np.true_divide(sums, np.intp(len(X)), out=sums, casting="unsafe")
+
+
+def mean_variance(X: NDArray, mean: NDArray) -> float:
+    """Mean variance of the features about their mean, as ``X.var(axis=0).mean()``.
+
+    Memory: some blocks of rows, not a copy of X, unless there is one feature alone.
+    """
+    total = np.zeros(X.shape[1], X.dtype)
+    if _fit_for_kernel(X):
+        dense.add_squares(X, mean, total)
+    else:
+        # NumPy adds up many features row by row, as blocks can go on with, but one pairwise.
+        rows = max(1, (1 << 16) // X.shape[1]) if X.shape[1] > 1 else len(X)
+        for start in range(0, len(X), rows):
+            sq = X[start : start + rows] - mean
+            sq *= sq
+            sq[0] += total
+            total = sq.sum(axis=0)
+    return (total / len(X)).mean()
+
+
 class SampleStep:
     """What steps over float samples share: blocks, mean, samples and inertia.
 
@@ -57,7 +95,7 @@ class SampleStep:
 
     def mean(self) -> NDArray:
         """See `Step`."""
-        return self._X.mean(axis=0)
+        return column_mean(self._X)
 
     def _settle_ties(self, centers: NDArray, ties: TieRule, start: int, stop: int) -> None:
         """Let true ties among a range of samples fall as `ties` says."""

@@ -1,16 +1,18 @@
 """Potentials of k-means++ for any number of features, and what all of them share."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.threads import n_threads, run_blocks
+from kmq.engine.threads import n_threads, run_blocks, single_blas_thread
 from kmq.kernels import draws, sketch
 from kmq.kernels import seeding as kernels
 
 _MOST_BLOCKS = 64
+_ROWS_BY_FOURS = 8
 # Samples that lie closer together are not told apart by a sketch.
 _LEAST_WIDTH = 1e-100
 
@@ -114,7 +116,10 @@ class SinglePotential:
         if len(self._sq_dist) != len(candidates):
             self._sq_dist = np.tile(self._sq_dist[0], (len(candidates), 1))
         self._finder.mark(candidates, self._sq_dist)
-        totals = self._sq_dist @ self._weight[:, np.newaxis]
+        # A thread of BLAS that has worked spins for more where ours should run. Up to
+        # two times four rows its threads share them by fours, and add up as one thread does.
+        with single_blas_thread() if len(candidates) <= _ROWS_BY_FOURS else nullcontext():
+            totals = self._sq_dist @ self._weight[:, np.newaxis]
         best = int(np.argmin(totals))
         self._total = totals[best]
         self._finder.settle(best, self._stale, self._sq_dist)

@@ -14,6 +14,7 @@ from kmq.engine import seeding
 from kmq.engine.color_seeding import ColorPotential
 from kmq.engine.color_step import MOST_WEIGHT, ColorCells, ColorStep
 from kmq.engine.colors import ColorSet, distinct_colors
+from kmq.engine.dense import column_mean, mean_variance
 from kmq.engine.steps import Step, choose_step
 
 MOST_CHANNELS = 4
@@ -82,21 +83,11 @@ class FloatSamples:
     @cached_property
     def _mean(self) -> NDArray:
         """(d,) unweighted mean of the samples, of their dtype."""
-        return self.floats.mean(axis=0)
+        return column_mean(self.floats)
 
     def mean_variance(self) -> float:
         """See `Samples`."""
-        X, mean = self.floats, self._mean
-        total = np.zeros(X.shape[1], X.dtype)
-        # Summed as NumPy's `var` would, which adds up many features row by row, as blocks can
-        # go on with, but one feature pairwise.
-        rows = max(1, (1 << 16) // X.shape[1]) if X.shape[1] > 1 else len(X)
-        for start in range(0, len(X), rows):
-            sq = X[start : start + rows] - mean
-            sq *= sq
-            sq[0] += total
-            total = sq.sum(axis=0)
-        return (total / len(X)).mean()
+        return mean_variance(self.floats, self._mean)
 
     def step(self, k: int) -> Step:
         """See `Samples`."""

@@ -215,3 +215,29 @@ def inertia(X, weight, centers, labels, start, stop):
     for lane in range(_PARTS):
         total += lanes[lane]
     return total
+
+
+@kernel
+def add_columns(X, sums):
+    """Add up each of several features, one sample after the other as NumPy's `sum` does.
+
+    X     (n, d) float  samples, C order
+    sums  (d,)   float  inout: the sums, of the dtype of X
+    """
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            sums[f] += X[i, f]
+
+
+@kernel
+def add_squares(X, mean, sums):
+    """Add up the squares of each of several features less a mean, as NumPy's `var` does.
+
+    X     (n, d) float  samples, C order
+    mean  (d,)   float  what to subtract, of the dtype of X
+    sums  (d,)   float  inout: the sums, of the dtype of X
+    """
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            diff = X[i, f] - mean[f]
+            sums[f] += diff * diff
