@@ -201,6 +201,8 @@ def test_a_new_start_leaves_the_labels_of_the_last_alone(make):
         (20_000, 5, 26, GapStep),
         (20_000, 32, 100, BoundStep),
         (6000, 784, 10, BoundStep),
+        (3000, 300, 10, BoundStep),
+        (2000, 256, 10, DenseStep),
     ],
 )
 def test_the_choice(n, d, k, expected):

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 # Where sorting the samples into cells repays itself within a few iterations.
 MOST_CELL_FEATURES = 4
 LEAST_CELL_PAIRS = 400_000
-# Brute force keeps up with products of matrices to 16 features (200,000 x 16, k = 100: 8.5 ms an
-# iteration against 8.4), and on few samples no product repays the search for BLAS.
+# Brute force keeps up with products to 16 features (200,000 x 16, k = 100: 8.5 ms an iteration
+# against 8.4), and with more where there is little to do: 10,000 x 64, k = 20, draws in float64.
+# From 128 features on its tiles leave the first cache: 3,000 x 300, k = 10: 12.2 ms for 20
+# iterations against 10.2, 2,000 x 784, k = 10: 49 against 10.
 MOST_DENSE_FEATURES = 16
 LEAST_GAP_WORK = 1_000_000
 LEAST_BOUND_WORK = 20_000_000
+_FEATURES_IN_CACHE = 128
 _MOST_BLOCKS = 32
 _LEAST_ROWS = 1024
 
@@ -128,7 +131,8 @@ def choose_step(X: NDArray, weight: NDArray[np.float64], k: int) -> Step:
         from kmq.engine.cell_step import CellStep
 
         return CellStep(X, weight, k)
-    if d > MOST_DENSE_FEATURES and n * d * k >= LEAST_BOUND_WORK:
+    bound_work = n * d * k * max(1.0, d / _FEATURES_IN_CACHE)
+    if d > MOST_DENSE_FEATURES and bound_work >= LEAST_BOUND_WORK:
         from kmq.engine.bound_step import BoundStep
 
         return BoundStep(X, weight, k)
