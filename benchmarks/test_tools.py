@@ -5,6 +5,10 @@ compared photo by photo with that of libimagequant at its best (speed 1). One ro
 one after another.
 """
 
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +149,69 @@ def test_dither(benchmark, photos, monkeypatch, method):
     benchmark.extra_info.update(competitor=method, pixels=pixels)
     if benchmark.stats is not None:
         benchmark.extra_info["ns_a_pixel"] = 1e9 * benchmark.stats.stats.median / pixels
+
+
+IN_ONE_PROCESS = """
+from pathlib import Path
+from kmq.image import load_image
+from kmq.quantize import quantize_image
+
+paths, out = sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2])
+
+def one(path):
+    quantize_image(load_image(path, alpha="keep"), 16).save(out / path.name)
+
+one(paths[0])
+start = perf_counter()
+for path in paths:
+    one(path)
+"""
+AS_COMMAND = """
+from kmq.cli import run
+
+start = perf_counter()
+assert run(["quantize", sys.argv[1], "-k", "16", "-q", "-o", sys.argv[2], *sys.argv[3:]]) == 0
+"""
+FOLDER = {
+    "decode, fit and encode in one process": (IN_ONE_PROCESS, []),
+    "kmq quantize": (AS_COMMAND, []),
+    "kmq quantize --jobs 1": (AS_COMMAND, ["--jobs", "1"]),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A hundred photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    paths = sorted(KODAK.glob("*.png"))
+    for number in range(100):
+        shutil.copyfile(paths[number % len(paths)], folder / f"{number:03}.png")
+    return folder
+
+
+@pytest.mark.parametrize("name", FOLDER)
+def test_folder(benchmark, folder, tmp_path, name):
+    """Time a photo of a hundred and the most memory, each way in a process of its own."""
+    benchmark.group = "100 Kodak photos, k=16, from files to files"
+    script, options = FOLDER[name]
+    imports = "import json, sys, resource\nfrom time import perf_counter\n"
+    memory = "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
+    script = f"{imports}{script}\nprint(json.dumps([perf_counter() - start, {memory}]))"
+    seconds, kilobytes = [], []
+
+    def whole():
+        out = tmp_path / str(len(seconds))
+        out.mkdir()
+        line = [sys.executable, "-c", script, str(folder), str(out), *options]
+        done = subprocess.run(line, check=True, capture_output=True, text=True)
+        found = json.loads(done.stdout)
+        assert len(list(out.iterdir())) == 100
+        seconds.append(found[0])
+        kilobytes.append(found[1])
+
+    benchmark.pedantic(whole, rounds=ROUNDS)
+    benchmark.extra_info.update(
+        competitor=name,
+        ms_a_photo=10 * float(np.median(seconds)),
+        peak_rss_mb=max(kilobytes) / 1024,
+    )

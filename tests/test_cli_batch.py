@@ -12,7 +12,7 @@ from PIL import Image as pillow
 
 import kmq
 from kmq.animation import read_frames
-from kmq.cli import run
+from kmq.cli import batch, run
 from kmq.image import load_image, quantize_image
 from kmq.metrics import compare
 from kmq.quantize import fit_palette
@@ -107,6 +107,18 @@ def test_jobs_do_not_show_in_the_result(folder, tmp_path):
         assert run(["quantize", str(folder), "-k", "5", "-q", "-j", jobs, "-o", str(out)]) == 0
         results.append([(out / name).read_bytes() for name in names_in(out)])
     assert results[0] == results[1]
+
+
+def test_fits_side_by_side_share_the_cores(monkeypatch):
+    monkeypatch.setattr(batch, "_cores", lambda: 8)
+    for before, at_once, share in ((None, 3, 2), (None, 20, 1), ("1", 2, 1), ("many", 1, 8)):
+        if before is None:
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        else:
+            monkeypatch.setenv("OMP_NUM_THREADS", before)
+        with batch._shared_cores(at_once):
+            assert os.environ["OMP_NUM_THREADS"] == str(share)
+        assert os.environ.get("OMP_NUM_THREADS") == before
 
 
 def test_one_palette_for_all(folder, tmp_path, capsys):

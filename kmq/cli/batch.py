@@ -124,8 +124,9 @@ def run_batch(
     if len(sources) == 1:
         finished(0, attempt(sources[0], lambda: work(0, stop)))
         return Batch([outcomes[0]])
-    pool = ThreadPoolExecutor(min(jobs or _cores(), len(sources)), thread_name_prefix="picture")
-    with progress(verb, len(sources), talk) as advance:
+    at_once = min(jobs or _cores(), len(sources))
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="picture")
+    with progress(verb, len(sources), talk) as advance, _shared_cores(at_once):
         futures: dict[Future[Outcome[Done]], int] = {}
         try:
             for number, source in enumerate(sources):
@@ -167,6 +168,29 @@ def stop_here(stop: threading.Event) -> None:
     """Leave a picture before it is written, where the batch was interrupted meanwhile."""
     if stop.is_set():
         raise CommandError("interrupted", 130)
+
+
+@contextmanager
+def _shared_cores(at_once: int) -> "Iterator[None]":
+    """Give each of several fits its share of the cores.
+
+    Threads of one fit wait for each other within compiled code: two fits of two threads each on
+    two cores take longer than one after the other.
+    """
+    name = "OMP_NUM_THREADS"
+    before = os.environ.get(name)
+    share = max(1, _cores() // at_once)
+    first = (before or "").split(",")[0].strip()
+    if first.isdecimal() and int(first) > 0:
+        share = min(share, int(first))
+    os.environ[name] = str(share)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _cores() -> int:
