@@ -25,6 +25,7 @@ _HOME_OF = {
     "TargetMissedError": "kmq.image",
     "Palette": "kmq.palette",
     "quantize_animation": "kmq.animation",
+    "make_report": "kmq.report",
     "record_k_metrics": "kmq.profile",
     "plot_k_metrics": "kmq.profile",
     "show_versions": "kmq.about",
@@ -39,6 +40,7 @@ _ROOMS = (
     "palette",
     "profile",
     "reference",
+    "report",
 )
 
 __all__ = ["__version__", *_HOME_OF, *_ROOMS]

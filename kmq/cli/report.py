@@ -78,4 +78,5 @@ def report(
     )
     writing.write(output, page.encode())
     if output != STANDARD:
-        Talk(quiet).note(f"{output}: {len(numbers)} palettes of {origin.shown}")
+        several = "s" if len(numbers) > 1 else ""
+        Talk(quiet).note(f"{output}: {len(numbers)} palette{several} of {origin.shown}")
