@@ -61,9 +61,12 @@ def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
     low, scale = _grid(X)
     bits = _BITS // d
     places = np.empty(n, np.uint32)
+    spread = np.empty(4096, np.uint32)
+    kernels.spread_bits(d, spread)
 
     def place(worker: int, first: int, last: int) -> None:
-        kernels.curve_places(X, low, scale, bits, first * _ROWS, min(last * _ROWS, n), places)
+        start, stop = first * _ROWS, min(last * _ROWS, n)
+        kernels.curve_places(X, low, scale, bits, spread, start, stop, places)
 
     run_blocks(place, -(-n // _ROWS), n_threads(), grain=4)
     order = np.arange(n)

@@ -16,6 +16,7 @@ from kmq.kernels.jit import fma, kernel
 CELL = 64
 # Cells a bundle: centres are filtered for a bundle first, then for its cells.
 BUNDLE = 32
+_LANES = 8
 
 
 class Cells(NamedTuple):
@@ -38,15 +39,30 @@ class Cells(NamedTuple):
 
 
 @kernel
-def curve_places(X, low, scale, bits, start, stop, places):
+def spread_bits(d, spread):
+    """Numbers of twelve bits with room for those of other features between their bits.
+
+    d                     number of features
+    spread  (4096,) uint32  out: bit b of each number at place b · d
+    """
+    for number in range(spread.shape[0]):
+        spread[number] = 0
+        for bit in range(12):
+            if number >> bit & 1 and bit * d < 32:
+                spread[number] |= np.uint32(1) << np.uint32(bit * d)
+
+
+@kernel
+def curve_places(X, low, scale, bits, spread, start, stop, places):
     """Place samples along a Morton curve.
 
-    X       (n, d) float    samples, C order
-    low     (d,)   float64  corner of the grid
-    scale   (d,)   float64  cells of the grid per unit
-    bits                    bits a feature
-    start, stop             the samples to place
-    places  (n,)   uint32   out: the bits of the features interleaved
+    X       (n, d)  float    samples, C order
+    low     (d,)    float64  corner of the grid
+    scale   (d,)    float64  cells of the grid per unit
+    bits                     bits a feature
+    spread  (4096,) uint32   twelve bits, spread out by `spread_bits`
+    start, stop              the samples to place
+    places  (n,)    uint32   out: the bits of the features interleaved
     """
     d = X.shape[1]
     top = np.float64((1 << bits) - 1)
@@ -54,8 +70,10 @@ def curve_places(X, low, scale, bits, start, stop, places):
         place = np.uint32(0)
         for f in range(d):
             at = np.uint32(min(max((np.float64(X[i, f]) - low[f]) * scale[f], 0.0), top))
-            for bit in range(bits):
-                place |= ((at >> np.uint32(bit)) & np.uint32(1)) << np.uint32(bit * d + f)
+            feature = spread[at & np.uint32(4095)]
+            if d == 1:
+                feature |= at & np.uint32(0xFFFFF000)
+            place |= feature << np.uint32(f)
         places[i] = place
 
 
@@ -93,37 +111,52 @@ def fill_cells(X, weight, rows, cells, start, stop):
     start, stop             the cells to fill
     """
     n, d = X.shape
+    # Reading a field of a tuple counts a reference, which threads would fight over per sample.
+    tiles, weights, order, mid, half = cells.tiles, cells.weight, cells.order, cells.mid, cells.half
+    moments = cells.moments
+    # Sums and extremes in lanes, which become vectors.
+    lanes = np.empty((3, _LANES))
     for c in range(start, stop):
         total = 0.0
         for i in range(CELL):
             at = c * CELL + i
             row = rows[min(at, n - 1)]
             w = weight[row] if at < n else 0.0
-            cells.order[c, i] = row
-            cells.weight[c, i] = w
+            order[c, i] = row
+            weights[c, i] = w
             total += w
             for f in range(d):
-                cells.tiles[c, f, i] = X[row, f]
+                tiles[c, f, i] = X[row, f]
         scatter = 0.0
         for f in range(d):
-            low = np.float64(cells.tiles[c, f, 0])
-            high = low
-            moment = 0.0
-            for i in range(CELL):
-                x = np.float64(cells.tiles[c, f, i])
-                low = min(low, x)
-                high = max(high, x)
-                moment += cells.weight[c, i] * x
-            mid = low + 0.5 * (high - low)
-            cells.mid[c, f] = mid
-            cells.half[c, f] = max(high - mid, mid - low) * (1.0 + 1e-15)
-            cells.moments[c, 2 + f] = moment
-            mean = moment / total if total > 0.0 else mid
-            for i in range(CELL):
-                diff = np.float64(cells.tiles[c, f, i]) - mean
-                scatter += cells.weight[c, i] * diff * diff
-        cells.moments[c, 0] = total
-        cells.moments[c, 1] = scatter
+            lanes[0, :] = np.float64(tiles[c, f, 0])
+            lanes[1, :] = lanes[0, 0]
+            lanes[2, :] = 0.0
+            for i in range(0, CELL, _LANES):
+                for lane in range(_LANES):
+                    x = np.float64(tiles[c, f, i + lane])
+                    lanes[0, lane] = x if x < lanes[0, lane] else lanes[0, lane]
+                    lanes[1, lane] = x if x > lanes[1, lane] else lanes[1, lane]
+                    lanes[2, lane] += weights[c, i + lane] * x
+            low, high, moment = lanes[0, 0], lanes[1, 0], 0.0
+            for lane in range(_LANES):
+                low = min(low, lanes[0, lane])
+                high = max(high, lanes[1, lane])
+                moment += lanes[2, lane]
+            middle = low + 0.5 * (high - low)
+            mid[c, f] = middle
+            half[c, f] = max(high - middle, middle - low) * (1.0 + 1e-15)
+            moments[c, 2 + f] = moment
+            mean = moment / total if total > 0.0 else middle
+            lanes[2, :] = 0.0
+            for i in range(0, CELL, _LANES):
+                for lane in range(_LANES):
+                    diff = np.float64(tiles[c, f, i + lane]) - mean
+                    lanes[2, lane] += weights[c, i + lane] * diff * diff
+            for lane in range(_LANES):
+                scatter += lanes[2, lane]
+        moments[c, 0] = total
+        moments[c, 1] = scatter
 
 
 @kernel
