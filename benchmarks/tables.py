@@ -236,7 +236,8 @@ def rivals(runs: list[Run]) -> str:
     rules = {name: rule for run in runs for name, rule in run["extra_info"]["rules"].items()}
     notes = []
     for name in names:
-        off = [run["extra_info"]["parity"].get(name, 0.0) for run in runs]
+        ended = [run["extra_info"]["parity"] for run in runs]
+        off = [parity[name] for parity in ended if name in parity]
         if rules[name]:
             ends = f"cost {100 * min(off):+.2f} % to {100 * max(off):+.2f} %"
             notes.append(f"{name}: {rules[name]}; {ends}.")

@@ -6,6 +6,7 @@ The page's markup, style and script lie in ``kmq/page``.
 import base64
 import html
 import json
+import re
 from collections.abc import Iterable
 from importlib.resources import files
 from io import BytesIO
@@ -111,9 +112,7 @@ def make_report(
         "SCRIPT": parts["report.js"],
         "DATA": json.dumps(data).replace("<", "\\u003c"),
     }
-    for key, text in content.items():
-        page = page.replace(f"@{key}@", text, 1)
-    return page
+    return re.sub("@(TITLE|STYLE|SCRIPT|DATA)@", lambda place: content[place[1]], page)
 
 
 _PARTS = ("report.html", "report.css", "report.js")

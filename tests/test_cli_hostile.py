@@ -208,6 +208,13 @@ def test_zero_bytes_and_folders(tmp_path, capsys):
         assert name in only_line(capsys)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no such device")
+def test_a_device_without_end_is_no_picture(tmp_path, capsys):
+    assert run(["quantize", "/dev/zero", "-o", str(tmp_path / "x.png")]) == 4
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a Unix thing")
 @pytest.mark.parametrize("command", ["quantize", "palette", "info", "report"])
 def test_pipes_with_names(rgb, tmp_path, command):

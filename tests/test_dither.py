@@ -57,6 +57,21 @@ def test_nearest_is_exact_where_a_cell_has_many_candidates(rng):
     assert np.array_equal(engine.map_to_palette(colors, palette), sq.argmin(axis=1))
 
 
+def test_lines_in_step_find_room_for_all_their_cells(monkeypatch):
+    palette = np.full((1_700, 3), 128, np.uint8)
+    palette[-1, 0] = 127
+    corners = [(200, 60, 60), (60, 200, 60), (60, 60, 200), (200, 200, 60), (200, 60, 200)]
+    pixels = np.empty((1_280, 4, 3), np.uint8)
+    for band in range(10):
+        pixels[band * 128 : (band + 1) * 128] = corners[band % 5]
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr(engine, "n_threads", lambda threads=threads: threads)
+        found.append(engine.dither(pixels, palette, "sierra"))
+    assert found[0].any()
+    np.testing.assert_array_equal(*found)
+
+
 def test_nearest_forgets_cells_when_there_is_no_more_room(rng, monkeypatch):
     monkeypatch.setattr(engine, "_MOST_TILES", 4)
     palette = rng.integers(0, 256, (30, 3), np.uint8)

@@ -264,6 +264,47 @@ def test_bounds_are_kept_beyond_the_centres_they_were_found_with(rng):
         centers[:, 0] += 0.01
 
 
+def test_bounds_know_nothing_of_centres_beyond_single_precision(rng):
+    X = rng.standard_normal((20_000, 64))
+    X[7] = 1e100  # not among the samples that the scale is taken from
+    X, weight = read_only(X), read_only(np.ones(len(X)))
+    bound, dense = BoundStep(X, weight, 16), DenseStep(X, weight, 16)
+    centers = start(X, 16)
+    centers[3] = X[7]
+    for _ in range(6):
+        bound.assign(centers)
+        dense.assign(centers)
+        np.testing.assert_array_equal(bound.labels, dense.labels)
+        centers = centers + 0.5 * rng.standard_normal(centers.shape)
+        centers[3] = X[7]
+
+
+@pytest.mark.parametrize("make", FAST)
+def test_a_cluster_of_samples_without_weight_is_empty(make, rng):
+    d = 3 if make is CellStep else 20
+    X = 10.0 + rng.standard_normal((2_000, d))
+    weight = np.ones(len(X))
+    X[:4], weight[:4] = 1.0, (0.1, 0.2, 0.3, 0.0)
+    X[3] = -5.0
+    step = make(read_only(X), read_only(weight), 3)
+    step.assign(np.array([[0.0], [10.0], [11.0]]) + np.zeros(d))
+    assert step.counts[0] > 0.5
+    step.assign(np.array([[-5.0], [2.0], [11.0]]) + np.zeros(d))
+    assert step.labels[3] == 0
+    assert step.counts[0] == 0.0
+    assert not step.sums[0].any()
+
+
+@pytest.mark.parametrize(("make", "d", "scale"), [(GapStep, 8, 1e39), (BoundStep, 20, 1e-310)])
+def test_extreme_scales_are_nothing_to_warn_of(make, d, scale, rng):
+    X = read_only(rng.standard_normal((5_000, d)) * scale)
+    step = make(X, read_only(np.ones(len(X))), 8)
+    centers = start(X, 8)
+    for shift in (0.0, 0.1, 0.2):
+        step.assign(centers + shift * scale)
+    assert np.array_equal(np.unique(step.labels), np.arange(8))
+
+
 def test_blas_serves_two_fits_at_once():
     from threadpoolctl import threadpool_info
 

@@ -3,6 +3,7 @@
 import glob
 import io
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,10 +47,14 @@ class Source:
 
     @cached_property
     def _is_piped(self) -> bool:
-        """Whether it can be read only once: stdin, a pipe with a name, a device."""
+        """Whether it can be read only once: stdin, a pipe with a name, a socket."""
         if self.is_standard:
             return True
-        return os.path.exists(self.name) and not os.path.isfile(self.name)
+        try:
+            mode = os.stat(self.name).st_mode
+        except OSError:  # told when it is opened
+            return False
+        return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
     @cached_property
     def _piped(self) -> bytes:

@@ -35,10 +35,12 @@ _LEAST_MOMENTS = 1 << 16
 class BoundStep(SampleStep):
     """Lloyd's iteration that compares only samples and groups of centres that bounds leave open.
 
-    Labels are those of `DenseStep`, bit for bit. Sums follow the samples that move, and are made
-    afresh every 64 iterations. Memory: n · (22 + 4 · groups) bytes with at most 10 groups, at
-    most 32 · k · d float64 for the sums of the blocks, 32 · k · d float32 for the centres of
-    earlier iterations, and 4 copies of the centres. Parameters as for `SampleStep`.
+    Labels are those of `DenseStep`, bit for bit, where squared distances neither underflow nor
+    overflow the dtype of the samples; there this step sees differences still. Sums follow the
+    samples that move, and are made afresh every 64 iterations. Memory: n · (22 + 4 · groups)
+    bytes with at most 10 groups, at most 32 · k · d float64 for the sums of the blocks,
+    32 · k · d float32 for the centres of earlier iterations, and 4 copies of the centres.
+    Parameters as for `SampleStep`.
     """
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
@@ -286,7 +288,9 @@ class BoundStep(SampleStep):
 def _power_of_two(some: NDArray) -> float:
     """Factor that brings samples to the order of one, so that float32 has room for products."""
     most = float(np.abs(some).max())
-    return 2.0 ** -np.frexp(most)[1] if np.isfinite(most) and most > 0 else 1.0
+    if not np.isfinite(most) or most == 0:
+        return 1.0
+    return 2.0 ** min(-np.frexp(most)[1], np.finfo(some.dtype).maxexp - 2)
 
 
 def _panels(groups: NDArray[np.int64]) -> NDArray[np.int64]:

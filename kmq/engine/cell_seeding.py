@@ -23,7 +23,7 @@ _TILE_ROUNDS = 32
 
 
 class TilesThenCells:
-    """Finds where candidates are closer: in tiles at first, in cells when it is the fewest.
+    """Finds where candidates are closer: in tiles at first, in cells once few samples come closer.
 
     Parameters as for `CellPotential`.
     """
@@ -59,7 +59,8 @@ class TilesThenCells:
 class CellPotential:
     """The potential of many samples of few features.
 
-    Memory: n · (2 · itemsize + 2) bytes beside the cells.
+    Memory: n · (2 · itemsize + 2) bytes beside the cells, and 8 n for weights in float64 where
+    they are not.
 
     Parameters
     ----------

@@ -91,7 +91,8 @@ class CellStep(SampleStep):
                 sums,
             )
             # What is left of subtracted weights must not pass for a member.
-            sums[np.bincount(self.labels, minlength=len(sums)) == 0] = 0.0
+            members = self.labels[self._weight > 0]
+            sums[np.bincount(members, minlength=len(sums)) == 0] = 0.0
         self.counts, self._sq_totals, self.sums = sums[:, 0], sums[:, 1], sums[:, 2:]
         return changed
 

@@ -42,7 +42,7 @@ def _rows(cells: kernels.Cells, X: NDArray) -> NDArray[np.int64]:
 def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
     """Sort samples along a Morton curve and cut them into cells.
 
-    Memory: n · (d · itemsize + 16) bytes, and 12 n more while sorting.
+    Memory: n · (d · itemsize + 16) bytes, and 20 n more while sorting.
 
     Parameters
     ----------

@@ -148,7 +148,7 @@ def dither(
     together = min(IN_STEP, max(FEW, -(-len(bands) // n_threads())))
     n_blocks = -(-len(bands) // together)
     threads = max(1, min(n_threads(), n_blocks))
-    grids = [_grid(palette, together) for _ in range(threads)]
+    grids = [_grid(palette, FEW if together <= FEW else IN_STEP) for _ in range(threads)]
 
     def diffusion(worker: int, first: int, last: int) -> None:
         for block in range(first, last):

@@ -77,12 +77,9 @@ class GapStep(SampleStep):
         kernels.advance_clocks(centers, self._placed, self._clocks)
         if fresh:
             self._points = self._placed.copy()
-        orders = kernels.Orders(
-            _fill_up(centers),
-            self._clocks,
-            (self._clocks * kernels.UP).astype(np.float32),
-            self._points,
-        )
+        with np.errstate(over="ignore"):  # a clock beyond single precision: always visited
+            hands = (self._clocks * kernels.UP).astype(np.float32)
+        orders = kernels.Orders(_fill_up(centers), self._clocks, hands, self._points)
         changed = np.zeros(self._n_blocks, np.int64)
 
         def task(worker: int, first: int, last: int) -> None:
@@ -98,6 +95,8 @@ class GapStep(SampleStep):
                     self._tally,
                 )
                 if ties is not None:
+                    # In the first iteration only, when all clocks stand at 0 and no alarm
+                    # can be meant for another's.
                     self._settle_ties(centers, ties, *self._range(block))
                 if fresh:
                     self._sum_block(block)

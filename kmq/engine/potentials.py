@@ -129,7 +129,8 @@ class SinglePotential:
 class SketchPotential:
     """The potential of many samples of many features, which a sketch in eight bits prunes.
 
-    Memory: n · (d + 14 + (t + 1) · itemsize) bytes, for t candidates a round.
+    Memory: n · (d + 10 + itemsize) bytes, n · itemsize for each candidate of a round, and 8 n for
+    weights in float64 where they are not.
 
     Parameters
     ----------
@@ -195,7 +196,7 @@ class SketchPotential:
     def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
         """See `Potential`."""
         if len(self._sq_dist) != len(candidates):
-            # Read where this round has written alone.
+            # Only what this round has written is read.
             self._sq_dist = np.full(
                 (len(candidates), len(self._field.X)), np.inf, self._field.X.dtype
             )

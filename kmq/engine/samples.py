@@ -53,7 +53,7 @@ class Samples(Protocol):
         """(k, d) different samples picked at random."""
 
     def spread(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-        """(n,) labels of the samples from those of a step, which may know distinct ones alone."""
+        """(n,) labels of the samples from those of a step, which may know only distinct ones."""
 
 
 class FloatSamples:

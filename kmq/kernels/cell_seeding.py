@@ -1,4 +1,4 @@
-"""k-means++ on samples in cells: candidates are compared where they can come closest alone.
+"""k-means++ on samples in cells: candidates are compared only where they can come closest.
 
 Cells and bundles of cells are passed by where a candidate is farther from their box than any of
 their samples is from its closest centre.

@@ -41,7 +41,7 @@ class Tally(NamedTuple):
     """Sums of the clusters in each block of samples.
 
     sums     (b, k, d) float64  sums of weight · sample
-    counts   (b, k, 2) float64  sums of weight, and numbers of samples
+    counts   (b, k, 2) float64  sums of weight, and numbers of samples that weigh
     scatter  (b,)      float64  sums of weight · squared distance to the point of reference
     """
 
@@ -111,8 +111,9 @@ def _move(X, weight, points, i, before, after, sums, counts):
         sums[after, f] += w * x
     counts[before, 0] -= w
     counts[after, 0] += w
-    counts[before, 1] -= 1.0
-    counts[after, 1] += 1.0
+    if w > 0.0:
+        counts[before, 1] -= 1.0
+        counts[after, 1] += 1.0
     return w * growth
 
 
@@ -195,5 +196,5 @@ def sum_afresh(X, weight, labels, points, block, rows, tally):
             sq += (x - points[j, f]) ** 2
         total += w * sq
         counts[j, 0] += w
-        counts[j, 1] += 1.0
+        counts[j, 1] += 1.0 if w > 0.0 else 0.0
     tally.scatter[block] = total

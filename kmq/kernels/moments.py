@@ -36,7 +36,7 @@ def move_sums(X, weight, before, labels, moved, first, last, sums, counts):
     moved    (m,)   int32    the samples
     first, last              the features to move; the first of all moves the counts as well
     sums     (k, d) float64  inout: sums of weight · sample
-    counts   (k, 2) float64  inout: weights of the clusters, and numbers of their samples
+    counts   (k, 2) float64  inout: weights of the clusters, and numbers of samples that weigh
     """
     for m in range(moved.shape[0]):
         i = moved[m]
@@ -46,8 +46,9 @@ def move_sums(X, weight, before, labels, moved, first, last, sums, counts):
         if first == 0:
             counts[old, 0] -= w
             counts[new, 0] += w
-            counts[old, 1] -= 1.0
-            counts[new, 1] += 1.0
+            if w > 0.0:
+                counts[old, 1] -= 1.0
+                counts[new, 1] += 1.0
         # Two loops over views that start at zero: LLVM must see no overlap, and no index below.
         x = X[i, first:last]
         loser, winner = sums[old, first:last], sums[new, first:last]
@@ -88,7 +89,7 @@ def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
     wide     (k, d) float64  points of reference, one a cluster, or (1, d) one for all
     start, stop              the samples to add
     sums     (k, d) float64  out: sums of weight · sample, set to zero first
-    counts   (k, 2) float64  out: weights of the clusters, and numbers of their samples
+    counts   (k, 2) float64  out: weights of the clusters, and numbers of samples that weigh
     Returns the sum of weighted squared distances to the points of reference.
     """
     d = X.shape[1]
@@ -102,7 +103,7 @@ def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
         _ask_for(X, min(i + 1, stop - 1), 0, d)
         total += w * _sq_wide(X, i, zero, wide, j if wide.shape[0] > 1 else 0)
         counts[j, 0] += w
-        counts[j, 1] += 1.0
+        counts[j, 1] += 1.0 if w > 0.0 else 0.0
         row = sums[j]
         x = X[i]
         for f in range(d):
@@ -148,7 +149,9 @@ def ways(remembered, factors, floor, start, stop, center_way):
                 diff = factors[j, f] - remembered[slot, j, f]
                 total += diff * diff
             rounding = np.float32(1.0 + (0.5 * d + 24.0) * 2.0**-24)
-            center_way[slot, j] = np.sqrt(total) * rounding + floor
+            way = np.sqrt(total) * rounding + floor
+            # Also where both places are beyond single precision, and their difference is NaN.
+            center_way[slot, j] = way if way < np.inf else np.inf
 
 
 @kernel
