@@ -1,7 +1,6 @@
 """kmq beside other k-means programs: the same samples, start and stopping rule, then time."""
 
 import json
-import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -191,13 +190,12 @@ def setting(names: Iterable[str] = ("scikit-learn",)) -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     from kmq import __version__
-    from kmq.engine.threads import n_threads
+    from kmq.engine.threads import n_cores, n_threads
 
     packages = ["numpy", "numba", *(COMPETITORS[name].package for name in names)]
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "machine": _processor(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": n_cores(),
         "threads": {"kmq": n_threads()}
         | {pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()},
         "python": platform.python_version(),

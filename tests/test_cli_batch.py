@@ -110,7 +110,7 @@ def test_jobs_do_not_show_in_the_result(folder, tmp_path):
 
 
 def test_fits_side_by_side_share_the_cores(monkeypatch):
-    monkeypatch.setattr(batch, "_cores", lambda: 8)
+    monkeypatch.setattr(batch, "n_cores", lambda: 8)
     for before, at_once, share in ((None, 3, 2), (None, 20, 1), ("1", 2, 1), ("many", 1, 8)):
         if before is None:
             monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kmq.cli.sources import Source
 from kmq.cli.talk import CommandError, Talk, code_of, collected_notes, fail, sentence_of
+from kmq.engine.threads import n_cores, positive_int
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +125,7 @@ def run_batch(
     if len(sources) == 1:
         finished(0, attempt(sources[0], lambda: work(0, stop)))
         return Batch([outcomes[0]])
-    at_once = min(jobs or _cores(), len(sources))
+    at_once = min(jobs or n_cores(), len(sources))
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="picture")
     with progress(verb, len(sources), talk) as advance, _shared_cores(at_once):
         futures: dict[Future[Outcome[Done]], int] = {}
@@ -179,11 +180,8 @@ def _shared_cores(at_once: int) -> "Iterator[None]":
     """
     name = "OMP_NUM_THREADS"
     before = os.environ.get(name)
-    share = max(1, _cores() // at_once)
-    first = (before or "").split(",")[0].strip()
-    if first.isdecimal() and int(first) > 0:
-        share = min(share, int(first))
-    os.environ[name] = str(share)
+    share = max(1, n_cores() // at_once)
+    os.environ[name] = str(min(share, positive_int(before) or share))
     try:
         yield
     finally:
@@ -191,13 +189,6 @@ def _shared_cores(at_once: int) -> "Iterator[None]":
             del os.environ[name]
         else:
             os.environ[name] = before
-
-
-def _cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

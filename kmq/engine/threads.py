@@ -35,13 +35,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _positive_int(text: str | None) -> int | None:
+def positive_int(text: str | None) -> int | None:
     """The number in an environment variable, or None where it holds none."""
     try:
         value = int((text or "").split(",")[0])
     except ValueError:
         return None
     return value if value > 0 else None
+
+
+def n_cores() -> int:
+    """Number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def n_threads() -> int:
@@ -54,13 +61,9 @@ def n_threads() -> int:
     import numba
     from numba.np.ufunc import parallel
 
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    limits = [cores]
+    limits = [n_cores()]
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
-        limit = _positive_int(os.environ.get(name))
+        limit = positive_int(os.environ.get(name))
         if limit is not None:
             limits.append(limit)
     # Asking Numba starts its threading layer; a mask can only have been set once that runs.

@@ -18,7 +18,7 @@ import numpy as np
 
 from kmq.kernels.jit import kernel
 from kmq.kernels.products import BLOCK, STRETCH, WIDTH, fill_tile, multiply, nearest
-from kmq.kernels.rows import LANES, sq_distance
+from kmq.kernels.rows import LANES, sq_to_point
 
 # Values of the samples that are compared at a time, which should stay in the second cache.
 _CHUNK_VALUES = 1 << 16
@@ -53,17 +53,6 @@ class _Scratch(NamedTuple):
 
 
 @kernel
-def _sq_wide(X, i, zero, wide, j):
-    """Squared distance of sample i to centre j in float64."""
-    d = wide.shape[1]
-    total = sq_distance(X, i, zero, wide, j)[0]
-    for f in range(d // LANES * LANES, d):
-        diff = np.float64(X[i, f]) - wide[j, f]
-        total += diff * diff
-    return total
-
-
-@kernel
 def _decide(X, i, zero, plan, best, a, limit):
     """Nearest centre by explicit differences, ties to the lowest index.
 
@@ -79,7 +68,7 @@ def _decide(X, i, zero, plan, best, a, limit):
     for g in range(groups.shape[0] - 1):
         if not best[g, a] > limit:
             for at in range(groups[g], groups[g + 1]):
-                sq_wide[count] = _sq_wide(X, i, zero, wide, names[at])
+                sq_wide[count] = sq_to_point(X, i, zero, wide, names[at])
                 least = min(least, sq_wide[count])
                 near[count] = names[at]
                 count += 1
@@ -237,7 +226,7 @@ def _compare(X, plan, bounds, active, opened, gamma, scratch):
             upper[i] = np.sqrt(max(least[a] + norms[a], np.float32(0.0))) * _UP + _TINY
         else:
             label = _decide(X, i, zero, plan, best, a, limit)
-            exact = scale * np.sqrt(_sq_wide(X, i, zero, wide, label))
+            exact = scale * np.sqrt(sq_to_point(X, i, zero, wide, label))
             upper[i] = np.float32(exact) * _UP + _TINY
         own = np.int64(group_of[label])
         if best[own, a] < np.inf and names[groups[own] + np.int64(owner[own, a])] == label:
@@ -338,7 +327,7 @@ def assign_bounded(X, plan, bounds, start, stop, moved, tally):
                 if not above * gamma < below:
                     left_open += 1
                     if tighten:
-                        above = np.float32(scale * np.sqrt(_sq_wide(X, i, zero, wide, label)))
+                        above = np.float32(scale * np.sqrt(sq_to_point(X, i, zero, wide, label)))
                         above = above * _UP + _TINY
                         upper[i] = above
                         slots[i, 0] = now

@@ -4,18 +4,7 @@ import numpy as np
 
 from kmq.kernels.jit import kernel
 from kmq.kernels.products import BLOCK
-from kmq.kernels.rows import LANES, LINE, prefetch, sq_distance
-
-
-@kernel
-def _sq_wide(X, i, zero, wide, j):
-    """Squared distance of sample i to centre j in float64."""
-    d = wide.shape[1]
-    total = sq_distance(X, i, zero, wide, j)[0]
-    for f in range(d // LANES * LANES, d):
-        diff = np.float64(X[i, f]) - wide[j, f]
-        total += diff * diff
-    return total
+from kmq.kernels.rows import LANES, LINE, prefetch, sq_distance, sq_to_point
 
 
 @kernel
@@ -74,8 +63,8 @@ def growth(X, weight, before, labels, moved, wide):
     total = 0.0
     for m in range(moved.shape[0]):
         i = moved[m]
-        after = _sq_wide(X, i, zero, wide, labels[i])
-        total += weight[i] * (after - _sq_wide(X, i, zero, wide, before[i]))
+        after = sq_to_point(X, i, zero, wide, labels[i])
+        total += weight[i] * (after - sq_to_point(X, i, zero, wide, before[i]))
     return total
 
 
@@ -101,7 +90,7 @@ def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
         j = labels[i]
         w = weight[i]
         _ask_for(X, min(i + 1, stop - 1), 0, d)
-        total += w * _sq_wide(X, i, zero, wide, j if wide.shape[0] > 1 else 0)
+        total += w * sq_to_point(X, i, zero, wide, j if wide.shape[0] > 1 else 0)
         counts[j, 0] += w
         counts[j, 1] += 1.0 if w > 0.0 else 0.0
         row = sums[j]
@@ -126,7 +115,7 @@ def spread(X, weight, labels, wide, start, stop):
     total = 0.0
     for i in range(start, stop):
         _ask_for(X, min(i + 1, stop - 1), 0, X.shape[1])
-        total += weight[i] * _sq_wide(X, i, zero, wide, labels[i])
+        total += weight[i] * sq_to_point(X, i, zero, wide, labels[i])
     return total
 
 

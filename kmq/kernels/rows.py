@@ -5,9 +5,12 @@ LLVM must not reorder a sum by itself; sixteen lanes say outright in which order
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+
+from kmq.kernels.jit import kernel
 
 LANES = 16
 # Samples a tile: as many as registers hold the sums of.
@@ -167,3 +170,21 @@ sq_distance: Any = _sum_of_squares(1)
 sq_distances_4: Any = _sum_of_squares(4)
 sq_columns: Any = intrinsic(_sq_columns)
 prefetch: Any = intrinsic(_prefetch)
+
+
+@kernel
+def sq_to_point(X, i, mean, points, t):
+    """Squared distance of row i less a mean to point t, in float64.
+
+    X       (n, d) float    rows
+    i       int64           the row
+    mean    (d,)   float    what to subtract from it, in its own precision
+    points  (p, d) float64  points
+    t       int64           the point
+    """
+    d = points.shape[1]
+    total = sq_distance(X, i, mean, points, t)[0]
+    for f in range(d // LANES * LANES, d):
+        diff = np.float64(X[i, f] - mean[f]) - points[t, f]
+        total += diff * diff
+    return total

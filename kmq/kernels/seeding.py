@@ -6,7 +6,7 @@ import numpy as np
 
 from kmq.kernels.draws import STRETCH
 from kmq.kernels.jit import kernel, popcount
-from kmq.kernels.rows import LANES, sq_distance, sq_distances_4
+from kmq.kernels.rows import LANES, sq_distances_4, sq_to_point
 from kmq.kernels.sketch import FOUR, TILE, compare_tile, limit_of
 
 
@@ -33,17 +33,6 @@ class Field(NamedTuple):
     moved: np.ndarray
     limits: np.ndarray
     step: np.ndarray
-
-
-@kernel
-def _sq_distance(X, i, mean, points, t):
-    """Squared distance of row i less a mean to point t, in float64."""
-    d = points.shape[1]
-    total = sq_distance(X, i, mean, points, t)[0]
-    for f in range(d // LANES * LANES, d):
-        diff = np.float64(X[i, f] - mean[f]) - points[t, f]
-        total += diff * diff
-    return total
 
 
 @kernel
@@ -75,7 +64,7 @@ def start_field(field, points, start, stop):
         for lane in range(TILE):
             i = c * TILE + lane
             if i < n:
-                sq_closest[i] = X.dtype.type(_sq_distance(X, i, mean, points, 0))
+                sq_closest[i] = X.dtype.type(sq_to_point(X, i, mean, points, 0))
                 field.limits[c, lane] = limit_of(sq_closest[i], field.moved[c, lane], step, d)
             else:
                 field.limits[c, lane] = 0.0
@@ -128,7 +117,7 @@ def mark_candidates(field, points, rounded, per_block, start, stop, sq_dist, gai
                     if several:
                         _sq_distances_4(X, i, mean, points, first, near)
                     elif which >= 0:
-                        near[which] = _sq_distance(X, i, mean, points, which)
+                        near[which] = sq_to_point(X, i, mean, points, which)
                 for t in range(trials):
                     if masks[t] & lowest and dtype(near[t]) < before:
                         bits |= np.uint16(1 << (t & 15))
