@@ -21,6 +21,8 @@ PHOTOS = {
     },
 }
 SEED = 44
+# How far a start is moved off the samples it is made of, in standard deviations.
+OFF_GRID = 1e-3
 
 
 @cache
@@ -49,11 +51,15 @@ def off_grid(X: NDArray, k: int) -> NDArray[np.float64]:
     return start + rng.uniform(-0.5, 0.5, start.shape)
 
 
-def nudged(X: NDArray, k: int) -> NDArray:
-    """A start off the grid for samples of any scale, of their dtype."""
-    rng = np.random.default_rng(SEED)
-    start = rng.choice(X, size=k, replace=False)
-    return (start + 1e-3 * X.std(axis=0) * rng.standard_normal(start.shape)).astype(X.dtype)
+def nudged(X: NDArray, k: int, seed: int = SEED) -> NDArray:
+    """A start off the grid for samples of any scale, of their dtype.
+
+    Letter recognition, for one, is whole numbers, where centres on samples tie.
+    """
+    rng = np.random.default_rng(seed)
+    start = rng.choice(X, size=k, replace=False).astype(np.float64)
+    moved = OFF_GRID * X.std(axis=0, dtype=np.float64) * rng.standard_normal(start.shape)
+    return (start + moved).astype(X.dtype)
 
 
 @cache

@@ -6,14 +6,13 @@ process right before, asserts that both found the same and records the ratio of 
 """
 
 from functools import cache
-from statistics import median
-from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from .problems import ROOT
+from .conftest import timed
+from .problems import ROOT, nudged
 
 TABLES = ROOT.parent / "shared" / "data" / "tables"
 ITERATIONS = 10
@@ -47,9 +46,6 @@ ROWS = [Row(*shape, source) for shape in SHAPES for source in ("blobs", "noise")
     Row(100_000, 2, 100, "birch_rg1"),
     Row(20_000, 16, 26, "letter_recognition"),
 ]
-# How far a start is moved off the samples it is made of, in standard deviations: letter
-# recognition is whole numbers, where centres on samples tie and rounding decides.
-OFF_GRID = 1e-3
 # Where a seed draws thousands of samples, float32 rounds a sum of a million terms: another order
 # of summation than scikit-learn's draws others, and another optimum is found.
 DRAWN_APART = 5e-3
@@ -73,16 +69,6 @@ def samples(row):
     if not path.exists():
         pytest.skip("the tables of ../shared are not on this machine")
     return np.loadtxt(path, skiprows=1)[:, : row.d]
-
-
-def timed(fit, rounds):
-    """Median time of some fits, and the last of them."""
-    times = []
-    for _ in range(rounds):
-        begun = perf_counter()
-        fitted = fit()
-        times.append(perf_counter() - begun)
-    return median(times), fitted
 
 
 def race(benchmark, row, dtype, **parameters):
@@ -131,14 +117,6 @@ def exact_inertia(X, labels, centers=None):
     return sum(float(np.square(X[rows] - wide[labels[rows]]).sum()) for rows in chunks)
 
 
-def off_grid_start(row, X):
-    """Different samples drawn at random, each a little off its place."""
-    rng = np.random.default_rng(1)
-    start = X[rng.choice(row.n, row.k, replace=False)].astype(np.float64)
-    moved = OFF_GRID * X.std(axis=0, dtype=np.float64) * rng.standard_normal(start.shape)
-    return (start + moved).astype(X.dtype)
-
-
 @pytest.mark.grid
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @rows
@@ -158,7 +136,7 @@ def test_whole_fit(benchmark, row, dtype):
 def test_iterations(benchmark, row, dtype):
     benchmark.group = f"{row}, {ITERATIONS} iterations"
     X = samples(row).astype(dtype)
-    start = off_grid_start(row, X)
+    start = nudged(X, row.k, seed=1)
     km, rival = race(benchmark, row, dtype, init=start, n_init=1, max_iter=ITERATIONS, tol=0)
     assert km.n_iter_ == rival.n_iter_
     rel = 1e-10 if dtype is np.float64 else ROUNDED_APART

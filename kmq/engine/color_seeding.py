@@ -71,8 +71,10 @@ class ColorPotential:
         sq_dist = self._closest.sq_dist.reshape(-1)
         if self._runs is None or colors.index is None:
             totals, rows, n = self._closest.potential, GROUP * CELL, len(colors.colors)
+            index, weight = np.empty(0, np.int32), colors.counts
         else:
             totals, rows, n = self._runs.totals, 1 << self._runs.shift, len(colors.index)
+            index, weight = colors.index, shared.row_weight
         reached = np.cumsum(totals)
         drawn = np.empty(len(uniform), np.intp)
         targets = uniform * reached[-1]
@@ -80,12 +82,7 @@ class ColorPotential:
         for t, (target, run) in enumerate(zip(targets.tolist(), runs.tolist(), strict=True)):
             rest = target - float(reached[run - 1] if run else 0)
             start, stop = run * rows, min((run + 1) * rows, n)
-            if self._runs is None:
-                drawn[t] = kernels.find_color(colors.counts, sq_dist, start, stop, rest)
-            else:
-                drawn[t] = kernels.find_pixel(
-                    colors.index, shared.row_weight, sq_dist, start, stop, rest
-                )
+            drawn[t] = kernels.find_row(index, weight, sq_dist, start, stop, rest)
         return drawn
 
 

@@ -185,37 +185,20 @@ def lower_totals(closest, offsets, pixels, weight, shift, totals):
 
 
 @kernel
-def find_pixel(index, weight, sq_dist, start, stop, target):
-    """First pixel at which the running sum of weight · squared distance reaches a target.
+def find_row(index, weight, sq_dist, start, stop, target):
+    """First row at which the running sum of weight · squared distance reaches a target.
 
-    index    (n,) int32  row of each pixel's colour
-    weight   (n,) int64  weights of the pixels; empty where all are 1
+    index    (n,) int32  row of each pixel's colour; empty where the rows are the colours
+    weight   (n,) int64  weights of the rows; empty where all are 1
     sq_dist  (m,) int32  squared distance of each colour to the closest centre
-    start, stop          the pixels to look at
+    start, stop          the rows to look at
     target               what the running sum, from `start`, must reach
-    Returns the pixel, the last one where the sum stays below.
+    Returns the row, the last one where the sum stays below.
     """
     total = np.int64(0)
     for i in range(start, stop):
-        total += sq_dist[index[i]] * (weight[i] if weight.shape[0] else 1)
-        if total >= target:
-            return i
-    return stop - 1
-
-
-@kernel
-def find_color(counts, sq_dist, start, stop, target):
-    """First colour at which the running sum of weight · squared distance reaches a target.
-
-    counts   (m,) int64  weights of the colours
-    sq_dist  (m,) int32  squared distance of each colour to the closest centre
-    start, stop          the colours to look at
-    target               what the running sum, from `start`, must reach
-    Returns the colour, the last one where the sum stays below.
-    """
-    total = np.int64(0)
-    for i in range(start, stop):
-        total += counts[i] * sq_dist[i]
+        color = index[i] if index.shape[0] else i
+        total += sq_dist[color] * (weight[i] if weight.shape[0] else 1)
         if total >= target:
             return i
     return stop - 1
