@@ -1,7 +1,11 @@
 """A team of threads that stays together over the iterations of a fit."""
 
+import ctypes
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,40 @@ from kmq.kernels.team import BOARD, LEAVE, await_work, open_work
 
 # Looks at the board without work before a helper leaves; together some hundred microseconds.
 _PATIENCE = 200_000
+
+
+@cache
+def _current_core() -> Callable[[], int] | None:
+    """The C library's way to tell on which core the calling thread runs, where it has one."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return getattr(ctypes.CDLL(None), "sched_getcpu", None)
+
+
+def _other_cores() -> set[int]:
+    """The cores that the calling thread may run on and does not; empty where nobody tells."""
+    current = _current_core()
+    return os.sched_getaffinity(0) - {current()} if current else set()
+
+
+def _keep_to(cores: set[int], work_off: Callable[..., Any], *args: Any) -> None:
+    """Work off on some cores, and let the thread run where it could before when done.
+
+    A scheduler likes to wake a thread where the waking one runs. Two threads that spin on one
+    core take turns of some milliseconds, which is longer than a whole fit.
+    """
+    before = None
+    if cores:
+        # Cores that have just been taken from the process are refused; any will do then.
+        with suppress(OSError):
+            before = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, cores)
+    try:
+        work_off(*args)
+    finally:
+        if before:
+            with suppress(OSError):
+                os.sched_setaffinity(0, before)
 
 
 class Team:
@@ -40,11 +78,11 @@ class Team:
         board = self._board
         board[LEAVE] = 0
         open_work(board, n_chunks)
-        for number, helper in enumerate(self._helpers):
-            if helper is None or helper.done():
-                self._helpers[number] = submit(
-                    len(self._helpers), self._work_off, *work, _PATIENCE, board, tallies[number + 1]
-                )
+        away = [i for i, helper in enumerate(self._helpers) if helper is None or helper.done()]
+        if away:
+            task, size = partial(_keep_to, _other_cores(), self._work_off), len(self._helpers)
+            for i in away:
+                self._helpers[i] = submit(size, task, *work, _PATIENCE, board, tallies[i + 1])
         self._work_off(*work, 1, board, tallies[0])
         await_work(board)
 

@@ -1,0 +1,57 @@
+"""Where the helpers of a team run."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from kmq.engine.team import Team, _current_core
+from kmq.engine.threads import submit
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs a system that places threads, and two cores",
+)
+
+
+@pytest.fixture
+def worked():
+    """Let a helper do one piece of work; where it ran, what it was kept to and left with."""
+    current = _current_core()
+    seen = {}
+    done = threading.Event()
+
+    def work_off(patience, board, tally):
+        if threading.current_thread() is not threading.main_thread():
+            seen["cores"], seen["core"] = os.sched_getaffinity(0), current()
+            done.set()
+
+    def run(allowed):
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, allowed)
+        try:
+            team = Team(work_off, 1)
+            team.work(0, (), np.zeros((2, 1, 1), np.int64))
+            assert done.wait(10)
+            team._helpers[0].result()
+        finally:
+            os.sched_setaffinity(0, before)
+        seen["after"] = submit(1, os.sched_getaffinity, 0).result()
+        return seen
+
+    return run
+
+
+def test_helper_keeps_off_the_core_of_its_leader(worked):
+    before = os.sched_getaffinity(0)
+    seen = worked(before)
+    assert len(seen["cores"]) == len(before) - 1
+    assert seen["core"] in seen["cores"]
+    assert seen["after"] == before
+
+
+def test_helper_runs_anywhere_where_its_leader_has_one_core(worked):
+    before = os.sched_getaffinity(0)
+    seen = worked({min(before)})
+    assert seen["cores"] == seen["after"] == before
