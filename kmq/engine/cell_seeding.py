@@ -128,12 +128,9 @@ class CellPotential:
         gains = np.empty((n_blocks, len(candidates)))
 
         def compare(worker: int, first: int, last: int) -> None:
-            for block in range(first, last):
-                start = block * self._in_block
-                stop = min(start + self._in_block, self._n_bundles)
-                kernels.candidate_gains(
-                    self._cells, self._closest, points, start, stop, gains[block]
-                )
+            kernels.candidate_gains(
+                self._cells, self._closest, points, self._in_block, first, last, gains
+            )
 
         self._run(compare, n_blocks, 1)
         best = candidates[np.argmax(gains.sum(axis=0))]

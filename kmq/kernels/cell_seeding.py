@@ -78,25 +78,28 @@ def _sq_to_samples(tiles, c, mean, points, t, sq):
 
 
 @kernel
-def candidate_gains(cells, closest, points, start, stop, gains):
+def candidate_gains(cells, closest, points, per_block, start, stop, gains):
     """Count by how much each candidate would lower the potential of k-means++.
 
-    cells                  `Cells`
-    closest                `Closest`
-    points  (t, d) float64 candidates, less the mean already
-    start, stop            the bundles to look at
-    gains   (t,)   float64 out: sums of weight · lowering
+    cells                   `Cells`
+    closest                 `Closest`
+    points  (t, d) float64  candidates, less the mean already
+    per_block               bundles a block
+    start, stop             the blocks to look at
+    gains   (b, t) float64  out: sums of weight · lowering in each block
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per cell.
     tiles, weight, mean = cells.tiles, cells.weight, closest.mean
     mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
     sq_closest = closest.sq_closest
     n_cells = sq_closest.shape[0]
+    n_bundles = -(-n_cells // BUNDLE)
     sq = np.empty(CELL)
     lanes = np.empty(CELL)
-    for t in range(points.shape[0]):
+    for block, t in np.ndindex((stop - start, points.shape[0])):
+        first = (start + block) * per_block
         lanes[:] = 0.0
-        for b in range(start, stop):
+        for b in range(first, min(first + per_block, n_bundles)):
             if _beyond(mid, half, sq_farthest, 1, b, points, t):
                 continue
             for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
@@ -110,7 +113,7 @@ def candidate_gains(cells, closest, points, start, stop, gains):
         total = 0.0
         for i in range(CELL):
             total += lanes[i]
-        gains[t] = total
+        gains[start + block, t] = total
 
 
 @kernel
