@@ -123,9 +123,12 @@ function drawCloud() {
   };
   const style = getComputedStyle(document.body);
   context.strokeStyle = style.getPropertyValue("--line");
-  context.fillStyle = style.getPropertyValue("--quiet");
-  context.font = "12px system-ui, sans-serif";
   drawCube(context, project);
+  drawMarks(context, project, scale);
+  drawNames(context, project, style);
+}
+
+function drawMarks(context, project, scale) {
   const marks = points.map((point, i) => [...project(point), hues[i], 0.8 + point[3] / 90, false]);
   for (const color of data.fits[chosen].colors) {
     marks.push([...project(rgb(color.hex)), color.hex, 4 + 14 * Math.cbrt(color.share), true]);
@@ -150,8 +153,10 @@ function drawCloud() {
   }
 }
 
+const cornerBy = (project) => (i) => project([i & 1, (i >> 1) & 1, i >> 2].map((bit) => 255 * bit));
+
 function drawCube(context, project) {
-  const corner = (i) => project([i & 1, (i >> 1) & 1, i >> 2].map((bit) => 255 * bit));
+  const corner = cornerBy(project);
   context.lineWidth = 1;
   for (let i = 0; i < 8; i++) {
     for (const bit of [1, 2, 4]) {
@@ -163,12 +168,24 @@ function drawCube(context, project) {
       context.stroke();
     }
   }
+}
+
+/* Names of corners lie above the points, on a rim of the card's colour. */
+function drawNames(context, project, style) {
+  const corner = cornerBy(project);
+  context.font = "12px system-ui, sans-serif";
   context.textAlign = "center";
+  context.lineJoin = "round";
+  context.lineWidth = 4;
+  context.strokeStyle = style.getPropertyValue("--card");
+  context.fillStyle = style.getPropertyValue("--text");
   const [ox, oy] = corner(0);
   for (const [i, name] of [[0, "black"], [1, "red"], [2, "green"], [4, "blue"], [7, "white"]]) {
     const [x, y] = corner(i);
     const away = i ? Math.hypot(x - ox, y - oy) || 1 : 1;
-    context.fillText(name, x + (i ? (16 * (x - ox)) / away : 0), y + (i ? (12 * (y - oy)) / away : 14) + 4);
+    const place = [x + (i ? (16 * (x - ox)) / away : 0), y + (i ? (12 * (y - oy)) / away : 14) + 4];
+    context.strokeText(name, ...place);
+    context.fillText(name, ...place);
   }
 }
 
