@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,11 +95,21 @@ class BenchResult:
 
     def table(self) -> "Table":
         """The rows as a table for the terminal."""
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(caption=self.caption(), caption_justify="left")
-        for name in ("k", "competitor", "time", "of kmq's", "iterations", "cost", "result"):
-            table.add_column(name, justify="left" if name in ("competitor", "result") else "right")
+        table = Table(
+            caption=self.caption(),
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+        )
+        # Where the terminal is narrow, words are folded and figures stay whole.
+        for name in ("k", "competitor", "time", "ratio", "iter.", "cost", "result"):
+            words = name in ("competitor", "result")
+            justify: Literal["left", "right"] = "left" if words else "right"
+            table.add_column(name, justify=justify, no_wrap=not words, overflow="fold")
         for before, row in zip([None, *self.rows], self.rows, strict=False):
             if before is not None and before.k != row.k:
                 table.add_section()
@@ -121,9 +131,10 @@ class BenchResult:
         rules = {row.competitor: COMPETITORS[row.competitor].rule for row in self.rows}
         notes = "".join(f" {name}: {rule}." for name, rule in rules.items() if rule)
         return (
-            f"{self.samples:,} pixels of {self.colors:,} colours. Median time of a warm fit; the "
-            "same start and stopping rule for all; cost is squared error per pixel, summed over "
-            f"the channels.{notes} {self.setting['cores']} cores of {self.setting['machine']}, "
+            f"{self.samples:,} pixels of {self.colors:,} colours. Median time of a warm fit, and "
+            "its ratio to that of kmq; the same start and stopping rule for all; cost is squared "
+            f"error per pixel, summed over the channels.{notes} {self.setting['cores']} cores of "
+            f"{self.setting['machine']}, "
             f"Python {self.setting['python']}, {versions}, {self.setting['date']}."
         )
 

@@ -170,8 +170,9 @@ def _draw(curves: list[_Curves], log: bool, figsize: tuple[float, float]) -> "Fi
     _style(time_axes, _VERMILION, "right", "time of fit", "s", log)
     title = "Cost and execution time against k"
     cost_axes.set(xlabel="k (clusters)", title=title)
-    _mark_knee(cost_axes, curves[0])
     _style_k(cost_axes, log)
+    # Both axes' curves are below what is drawn on the later one.
+    _mark_knee(cost_axes, time_axes, curves[0])
     if len(curves) > 1:
         handles = [
             Line2D(
@@ -211,11 +212,11 @@ def _style_k(axes: "Axes", log: bool) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(ScalarFormatter())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _mark_knee(axes: "Axes", curves: _Curves) -> None:
-    """Point at the knee of the cost, or say that there is none."""
+def _mark_knee(axes: "Axes", top: "Axes", curves: _Curves) -> None:
+    """Point from the top axes at the knee of the cost, or say that there is none."""
     knee = find_knee(curves.k_values, curves.costs)
     style: dict[str, Any] = {"color": _INK, "fontsize": "small"}
     if knee is None:
@@ -223,11 +224,14 @@ def _mark_knee(axes: "Axes", curves: _Curves) -> None:
             axes.set_title("no knee", loc="right", **style)
         return
     place = (knee, np.asarray(curves.costs)[list(curves.k_values).index(knee)])
-    axes.annotate(
+    top.annotate(
         f"knee at k = {knee}",
         place,
+        xycoords=axes.transData,
         xytext=(18, 26),
         textcoords="offset points",
         arrowprops={"arrowstyle": "->", "color": _INK},
+        bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"},
+        zorder=3,
         **style,
     )

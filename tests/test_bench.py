@@ -51,6 +51,18 @@ def test_a_competitor_that_ends_elsewhere_shows_by_how_much(gradient, monkeypatc
     assert "hasty: one iteration." in text
 
 
+def test_a_narrow_terminal_folds_words_and_no_figure():
+    row = bench.BenchRow(256, "scikit-learn-intelex", 0.0123, 5, 123.4, 1.0, 100, 12345.67, "same")
+    versions = {"scikit-learn-intelex": "2026.2"}
+    setting = {"versions": versions, "cores": 2, "machine": "x", "python": "3.12", "date": "today"}
+    console = Console(width=50, record=True, file=io.StringIO())
+    console.print(bench.BenchResult([row], 1000, 900, setting).table())
+    text = console.export_text()
+    assert "…" not in text
+    for figure in ("256", "12.3 ms", "123×", "100", "12345.67"):  # noqa: RUF001
+        assert figure in text
+
+
 def test_competitors_that_cannot_be_had_are_named(gradient, monkeypatch):
     with pytest.raises(ValueError, match=r"competitors must be among numpy, .* got 'fast'"):
         bench.run(gradient, competitors=["fast"])

@@ -161,12 +161,25 @@ def test_plot_k_metrics_has_an_axis_for_cost_and_one_for_time():
 def test_the_plot_marks_the_knee_or_says_that_there_is_none():
     bent, straight = [100, 60, 12, 10, 8, 6], [12, 10, 8, 6, 4, 2]
     k_values, times = range(2, 13, 2), [1.0] * 6
-    axes = profile.plot_k_metrics(k_values, bent, times).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["knee at k = 6"]
-    assert axes.texts[0].xy == (6, 12)
-    axes = profile.plot_k_metrics(k_values, straight, times).axes[0]
-    assert len(axes.texts) == 0
-    assert axes.get_title("right") == "no knee"
+    cost_axes, time_axes = profile.plot_k_metrics(k_values, bent, times).axes
+    # Text of the cost's axes would lie below the curve of times.
+    assert len(cost_axes.texts) == 0
+    (knee,) = time_axes.texts
+    assert (knee.get_text(), knee.xy, knee.xycoords) == (
+        "knee at k = 6",
+        (6, 12),
+        cost_axes.transData,
+    )
+    cost_axes, time_axes = profile.plot_k_metrics(k_values, straight, times).axes
+    assert len(time_axes.texts) == 0
+    assert cost_axes.get_title("right") == "no knee"
+
+
+def test_the_axis_of_one_k_has_that_tick_alone():
+    figure = profile.plot_k_metrics([8], [100.0], [1.0])
+    figure.savefig(io.BytesIO())
+    low, high = figure.axes[0].get_xlim()
+    assert [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high] == [8]
 
 
 def test_logarithmic_axes_have_whole_k():
