@@ -16,7 +16,7 @@ class CellStep(SampleStep):
     """Lloyd's iteration that looks, in each cell, at the centres that can be nearest there.
 
     Labels are those of `DenseStep`, from the same arithmetic; the sums add whole cells by their
-    moments. Memory: n · (d · itemsize + 24) bytes for cells and labels, and at most
+    moments. Memory: n · (d · itemsize + 20) bytes for cells and labels, and at most
     32 · k · (d + 2) float64 for the sums of the blocks. Parameters as for `SampleStep`.
     """
 
@@ -36,19 +36,21 @@ class CellStep(SampleStep):
         n_cells, size = self.cells.weight.shape
         self._cell_labels = np.full((n_cells, size), -1, np.int32)
         self._owners = np.full(n_cells, -1, np.int32)
-        self._labels = np.full(len(self._X), -1, np.int32)
-        self._spread = True
+        self._labels = np.empty(0, np.int32)
+        self._spread = False
 
     @property
     def labels(self) -> NDArray[np.int32]:
         """(n,) labels in the order of the samples, written out when asked for."""
         if not self._spread:
-            spread = np.where(
-                self._owners[:, np.newaxis] >= 0, self._owners[:, np.newaxis], self._cell_labels
-            )
-            n = len(self._X)
-            self._labels = np.empty(n, np.int32)
-            self._labels[self.cells.order.ravel()[:n]] = spread.ravel()[:n]
+            self._labels = np.empty(len(self._X), np.int32)
+
+            def spread(worker: int, first: int, last: int) -> None:
+                kernels.spread_labels(
+                    self.cells, self._cell_labels, self._owners, first, last, self._labels
+                )
+
+            run_blocks(spread, len(self._owners), self._cell_threads, grain=256)
             self._spread = True
         return self._labels
 

@@ -24,7 +24,7 @@ class Cells(NamedTuple):
 
     tiles    (c, d, CELL) float    samples
     weight   (c, CELL)    float64  their weights
-    order    (c, CELL)    int64    their rows in X
+    order    (c, CELL)    int      their rows in X
     mid      (c, d)       float64  middle of the box around a cell
     half     (c, d)       float64  half extents of the box, rounded up
     moments  (c, d + 2)   float64  weight, scatter about the mean, and sum of the samples
@@ -82,9 +82,9 @@ def sort_pass(places, order, shift, sorted_order):
     """Sort samples, stably, by twelve bits of their places.
 
     places        (n,) uint32  place of each sample
-    order         (n,) int64   samples in the present order
+    order         (n,) int     samples in the present order
     shift                      lowest of the bits
-    sorted_order  (n,) int64   out: samples in the new order
+    sorted_order  (n,) int     out: samples in the new order
     """
     starts = np.zeros(4097, np.int64)
     mask = np.uint32(4095)
@@ -101,13 +101,12 @@ def sort_pass(places, order, shift, sorted_order):
 
 
 @kernel
-def fill_cells(X, weight, rows, cells, start, stop):
+def fill_cells(X, weight, cells, start, stop):
     """Copy samples to their cells, with the box and the moments of each.
 
     X       (n, d) float    samples, C order
     weight  (n,)   float64  their weights
-    rows    (n,)   int64    samples along the curve
-    cells                   out: `Cells`
+    cells                   inout: `Cells`, whose first n rows in X are there
     start, stop             the cells to fill
     """
     n, d = X.shape
@@ -120,9 +119,10 @@ def fill_cells(X, weight, rows, cells, start, stop):
         total = 0.0
         for i in range(CELL):
             at = c * CELL + i
-            row = rows[min(at, n - 1)]
+            if at >= n:
+                order[c, i] = order[c, i - 1]
+            row = order[c, i]
             w = weight[row] if at < n else 0.0
-            order[c, i] = row
             weights[c, i] = w
             total += w
             for f in range(d):
@@ -348,3 +348,20 @@ def settle_cells(cells, centers, mean, shifted, sq_norms, labels, owners, sums):
                 sums[j, 1] += signed * np.float64(best)
                 for f in range(d):
                     sums[j, 2 + f] += signed * np.float64(cells.tiles[c, f, i])
+
+
+@kernel
+def spread_labels(cells, cell_labels, owners, start, stop, labels):
+    """Write labels down in the order of the samples.
+
+    cells                        `Cells`
+    cell_labels  (c, CELL) int32 label of each sample in a cell without owner
+    owners       (c,)      int32 the one label of a cell, or -1
+    start, stop                  the cells to look at
+    labels       (n,)      int32 out
+    """
+    order = cells.order
+    n = labels.shape[0]
+    for c in range(start, stop):
+        for i in range(min(CELL, n - c * CELL)):
+            labels[order[c, i]] = owners[c] if owners[c] >= 0 else cell_labels[c, i]
