@@ -58,23 +58,7 @@ def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
     n, d = X.shape
     size = kernels.CELL
     n_cells = -(-n // size)
-    low, scale = _grid(X)
-    bits = _BITS // d
-    places = np.empty(n, np.uint32)
-    spread = np.empty(4096, np.uint32)
-    kernels.spread_bits(d, spread)
-
-    def place(worker: int, first: int, last: int) -> None:
-        start, stop = first * _ROWS, min(last * _ROWS, n)
-        kernels.curve_places(X, low, scale, bits, spread, start, stop, places)
-
-    run_blocks(place, -(-n // _ROWS), n_threads(), grain=4)
-    row_type = np.int32 if n <= np.iinfo(np.int32).max else np.int64
-    order = np.empty((n_cells, size), row_type)
-    half_sorted = np.empty(n, row_type)
-    kernels.sort_pass(places, np.arange(n, dtype=row_type), 0, half_sorted)
-    kernels.sort_pass(places, half_sorted, 12, order.reshape(-1)[:n])
-    del places, half_sorted
+    order = _curve_order(X, n_cells)
     cells = kernels.Cells(
         np.empty((n_cells, d, size), X.dtype),
         np.empty((n_cells, size)),
@@ -89,6 +73,28 @@ def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
 
     run_blocks(fill, n_cells, n_threads(), grain=256)
     return cells
+
+
+def _curve_order(X: NDArray, n_cells: int) -> NDArray[np.integer]:
+    """(n_cells, CELL) rows of X along a Morton curve; those past the last are not set."""
+    n, d = X.shape
+    low, scale = _grid(X)
+    bits = _BITS // d
+    places = np.empty(n, np.uint32)
+    spread = np.empty(4096, np.uint32)
+    kernels.spread_bits(d, spread)
+
+    def place(worker: int, first: int, last: int) -> None:
+        start, stop = first * _ROWS, min(last * _ROWS, n)
+        kernels.curve_places(X, low, scale, bits, spread, start, stop, places)
+
+    run_blocks(place, -(-n // _ROWS), n_threads(), grain=4)
+    row_type = np.int32 if n <= np.iinfo(np.int32).max else np.int64
+    order = np.empty((n_cells, kernels.CELL), row_type)
+    half_sorted = np.empty(n, row_type)
+    kernels.sort_pass(places, np.arange(n, dtype=row_type), 0, half_sorted)
+    kernels.sort_pass(places, half_sorted, 12, order.reshape(-1)[:n])
+    return order
 
 
 def _grid(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
