@@ -27,6 +27,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[list[Run]], str]]] = {
     "file": (("test_from_file_to_indices",), tables.file_to_indices),
     "general": (("test_whole_fit", "test_iterations"), tables.general),
     "rivals": (("test_rivals",), tables.rivals),
+    "threads": (("test_threads",), tables.threads),
     "tools": (("test_quantize",), tables.tools),
     "dither": (("test_dither",), tables.dither),
     "startup": (("test_fresh_process", "test_very_first_fit", "test_tiny_data"), tables.startup),

@@ -11,6 +11,9 @@ from kmq.bench import in_seconds
 Run = dict[str, Any]
 TIMES = "×"  # noqa: RUF001
 _COMPETITORS = ("numpy", "scikit-learn", "kmq")
+_DTYPES = ("float64", "float32")
+# Where one thread is done sooner than this, in seconds, nobody waits for a second.
+_LONG_ROW = 0.1
 
 
 def setting(runs: list[Run]) -> str:
@@ -249,13 +252,32 @@ def rivals(runs: list[Run]) -> str:
     )
 
 
+def threads(runs: list[Run]) -> str:
+    """One thread against two, on rows that take one longer than a tenth of a second."""
+    parsed = [(re.search(r"\d+x\d+-k\d+-\w+", run["name"])[0], run["extra_info"]) for run in runs]
+    rows, gains = [], []
+    for name, info in sorted(parsed, key=lambda pair: (_shape(pair[0]), pair[1]["dtype"])):
+        one, two = info["seconds"]["1"], info["seconds"]["2"]
+        if one < _LONG_ROW:
+            continue
+        source, d, n, k = _shape(name)
+        gains.append(one / two)
+        line = [source, f"{n:,}", str(d), str(k), info["dtype"], in_seconds(one), in_seconds(two)]
+        rows.append([*line, times(one / two)])
+    head = ["data", "n", "d", "k", "dtype", "one thread", "two threads", "ratio"]
+    return (
+        f"One thread takes {times(geometric_mean(gains))} as long as two (geometric mean of the "
+        f"{len(gains)} whole fits with default parameters that take it longer than "
+        f"{in_seconds(_LONG_ROW)}; {times(min(gains))} to {times(max(gains))}), and ends with the "
+        f"same bits. {setting(runs)}\n\n<details><summary>Every fit</summary>\n\n"
+        f"{markdown(head, rows, left=1)}\n\n</details>"
+    )
+
+
 def _shape(name: str) -> tuple[str, int, int, int]:
     """Source, n, d and k of samples, from their name."""
     n, d, k, source = re.fullmatch(r"(\d+)x(\d+)-k(\d+)-(\w+)", name).groups()
     return source, int(d), int(n), int(k)
-
-
-_DTYPES = ("float64", "float32")
 
 
 def tools(runs: list[Run]) -> str:
