@@ -25,6 +25,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
 }
+# Formats that change pixels, so that a picture in them has more colours than its palette.
+LOSSY = {"JPEG", "MPO", "AVIF"}
 _THRESHOLD = 128
 # Pixels a side that formats can count.
 _LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}

@@ -3,6 +3,7 @@
 Importing this module costs nothing: NumPy and Pillow come with the first file.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -135,7 +136,15 @@ def opened(path: StrPath | BinaryIO) -> "Iterator[PillowImage]":
     # A decoder given hostile bytes raises whatever its parsing stumbles over: SyntaxError,
     # struct.error, IndexError and more.
     except Exception as error:
-        raise ImageReadError(f"cannot read {name}: {reason_of(error)}") from error
+        reason = "it is empty" if _is_empty(path) else reason_of(error)
+        raise ImageReadError(f"cannot read {name}: {reason}") from error
+
+
+def _is_empty(path: StrPath | BinaryIO) -> bool:
+    """Whether a file has no bytes; of a device or a pipe that is not known."""
+    if isinstance(path, str | os.PathLike):
+        return os.path.isfile(path) and os.path.getsize(path) == 0
+    return path.seekable() and path.seek(0, os.SEEK_END) == 0
 
 
 def check_output(path: StrPath, *, overwrite: bool) -> None:
@@ -185,6 +194,8 @@ def write_whole(path: StrPath, data: bytes) -> None:
     target = Path(os.path.realpath(path))
     scratch = target.with_name(f".kmq-{secrets.token_hex(8)}.tmp")
     try:
+        if target.is_symlink():  # one that leads to itself: what it leads to would be there now
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.exists() and not target.is_file():
             target.write_bytes(data)
             return

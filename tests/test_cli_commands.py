@@ -78,6 +78,33 @@ def test_compare_and_info_for_people(source, tmp_path, capsys):
     assert versions["kmq"] == kmq.__version__
 
 
+def test_pictures_that_are_equal(source, capsys):
+    assert run(["compare", str(source), str(source)]) == 0
+    assert re.search(r"^PSNR +infinite$", capsys.readouterr().out, re.M)
+
+
+def test_remap_counts_the_colours_that_pixels_have(tmp_path, capsys):
+    source, colors = tmp_path / "in.png", tmp_path / "colors.hex"
+    picture = pillow.new("RGBA", (6, 4), "red")
+    picture.paste((0, 0, 0, 0), (0, 0, 2, 4))
+    picture.save(source)
+    colors.write_text("#ff0000\n#00ff00\n#0000ff\n")
+    command = ["remap", str(source), "-p", str(colors), "-f"]
+    assert run([*command, "-o", str(tmp_path / "out.png")]) == 0
+    rows = dict(re.split(r"  +", line) for line in capsys.readouterr().err.splitlines())
+    assert rows["distinct colours"] == "1 → 1 and transparency"
+    assert "iterations" not in rows
+    assert run([*command, str(tmp_path), "-v", "-o", str(tmp_path / "out")]) == 0
+    assert "in.png: 1 colour, " in capsys.readouterr().err
+
+
+def test_what_a_format_does_to_the_pixels_is_told(source, tmp_path, capsys):
+    assert run(["quantize", str(source), "-o", str(tmp_path / "out.jpg")]) == 0
+    assert "note: JPEG is lossy: the file holds more colours" in capsys.readouterr().err
+    assert run(["quantize", str(source), "-o", str(tmp_path / "out.webp")]) == 0
+    assert "note" not in capsys.readouterr().err
+
+
 def test_compare_needs_one_size(source, tmp_path, capsys):
     pillow.new("RGB", (3, 2)).save(tmp_path / "small.png")
     assert run(["compare", str(source), str(tmp_path / "small.png")]) == 1

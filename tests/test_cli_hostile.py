@@ -200,6 +200,38 @@ def test_exif_rotations(orientation, rgb, tmp_path):
     assert np.array_equal(image.rgb_matrix, turned)
 
 
+def test_pages_are_no_frames(rgb, tmp_path, capsys):
+    path = tmp_path / "in.tif"
+    pages = [pillow.fromarray(rgb), pillow.fromarray(rgb // 2)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    out = tmp_path / "out.png"
+    assert run(["quantize", str(path), "-o", str(out)]) == 0
+    assert "note: of 2 pages the first was taken\n" in capsys.readouterr().err
+    assert np.array_equal(load_image(out).rgb_matrix, rgb)
+    assert run(["quantize", str(path), "-f", "--still", "-o", str(out)]) == 0
+    assert "pages" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_errors_of_fitting_and_encoding_name_the_picture(several, rgb, tmp_path, capsys):
+    path, out = tmp_path / "holes.png", tmp_path / "out"
+    opacity = np.zeros((*SHAPE, 1), np.uint8)
+    opacity[:5] = 255
+    pillow.fromarray(np.dstack([rgb, opacity])).save(path)
+    other = tmp_path / "long.png"
+    pillow.new("RGB", (16384, 1)).save(other)
+    for source, options, code, reason in (
+        (path, ["-k", "1"], 1, "k must be at least 2"),
+        (other, ["--format", "webp"], 6, "WEBP holds at most"),
+    ):
+        sources = [str(source), str(tmp_path / "none.png")] if several else [str(source)]
+        assert run(["quantize", *sources, "-q", *options, "-o", f"{out}/"]) == (
+            1 if several else code
+        )
+        lines = capsys.readouterr().err.splitlines()
+        assert any(line.startswith(f"kmq: error: {source}: {reason}") for line in lines)
+
+
 def test_zero_bytes_and_folders(tmp_path, capsys):
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()

@@ -131,7 +131,7 @@ def test_load_says_what_is_wrong_in_one_line(tmp_path):
         tmp_path / "none.png": "no such file",
         tmp_path: "is a directory",
         text: "not an image",
-        empty: "not an image",
+        empty: "it is empty",
     }
     for path, reason in cases.items():
         with pytest.raises(image.ImageReadError) as caught:
@@ -258,8 +258,10 @@ def test_save_through_a_link_and_to_a_device(picture, tmp_path):
 
 def test_save_refuses_what_it_cannot_write(picture, tmp_path):
     (tmp_path / "file").touch()
+    (tmp_path / "loop.png").symlink_to("loop.png")
     cases = {
         tmp_path: "it is a folder",
+        tmp_path / "loop.png": "too many levels of symbolic links",
         tmp_path / "none" / "picture.png": "its folder does not exist",
         tmp_path / "file" / "picture.png": "its folder does not exist",
         tmp_path / "picture.txt": "no format is written as .txt",

@@ -3,36 +3,75 @@
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from kmq import __version__
 from kmq.cli.talk import CommandError, code_of, collect_note, fail, sentence_of
 from kmq.files import ImageError
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 INTERRUPTED = 130
 
 # Typer brings click along under changing names; the order of its classes has stayed the same.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 _CODES = """[bold]Exit codes[/bold]
+ 0  done                  5  output exists
+ 1  all failed            6  cannot write
+ 2  usage                98  not smaller
+ 3  some failed          99  target missed
+ 4  unreadable input    130  interrupted"""
 
-0 done · 1 all failed · 2 usage · 3 some failed · 4 unreadable input · 5 output exists ·
-6 cannot write · 98 not smaller · 99 target missed · 130 interrupted"""
+
+def _without_types(params: list[Any]) -> list[Any]:
+    """Give flags no type in the help: narrow terminals have no room for it beside their names."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+class _Command(TyperCommand):
+    """A command whose help is fit for narrow terminals."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    """The same for the frame of the commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
 
 app = typer.Typer(
+    cls=_Group,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def command(name: str, epilog: str) -> Callable[[Function], Function]:
+    """Make a function a command, its docstring the help, with lines as long as the terminal's."""
+
+    def register(function: Function) -> Function:
+        parts = (function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(part.split()) for part in parts)
+        return app.command(name, cls=_Command, help=text, epilog=epilog)(function)
+
+    return register
+
+
 def examples(*lines: str) -> str:
     """Epilogue of a command's help."""
-    return "\n\n".join(["[bold]Examples[/bold]", *lines])
+    return "\n".join(["[bold]Examples[/bold]", *lines])
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -5,19 +5,19 @@ from typing import Annotated, Any
 import typer
 
 from kmq.cli import options as opt
-from kmq.cli.app import app, examples
+from kmq.cli.app import command, examples
 from kmq.cli.batch import Batch, Outcome, attempt, tell_failure
 from kmq.cli.sources import Source, find_sources
-from kmq.cli.talk import Talk, as_size, print_json, print_table
+from kmq.cli.talk import Talk, as_decibels, as_size, print_json, print_table
 from kmq.cli.work import read_image
 
 
-@app.command("info", epilog=examples("kmq info photo.jpg", "kmq info photos/ --json", "kmq info"))
+@command("info", epilog=examples("kmq info photo.jpg", "kmq info photos/ --json", "kmq info"))
 def info(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[IN]",
+            metavar="IN",
             help="Pictures, folders of them, patterns, or - for stdin; without any, the versions "
             "that a report of a problem should quote are printed.",
             show_default=False,
@@ -122,7 +122,7 @@ def _print_facts(facts: dict[str, Any], *, first: bool) -> None:
     print_table(rows)
 
 
-@app.command(
+@command(
     "compare",
     epilog=examples("kmq compare photo.jpg photo.png", "kmq compare photo.jpg photo.png --json"),
 )
@@ -163,7 +163,7 @@ def compare(
         return
     rows = {
         "cost": f"{found.cost:.3f}",
-        "PSNR": f"{found.psnr:.2f} dB",
+        "PSNR": as_decibels(found.psnr),
         "SSIM": f"{found.ssim:.5f}",
         "ΔE2000 mean": f"{found.delta_e_mean:.3f}",
         "ΔE2000 p95": f"{found.delta_e_p95:.3f}",

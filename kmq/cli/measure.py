@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kmq.cli import options as opt
-from kmq.cli.app import app, examples
+from kmq.cli.app import command, examples
 from kmq.cli.batch import progress
 from kmq.cli.sources import Source
 from kmq.cli.talk import Talk, print_columns, print_json, say
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLOTS = (".png", ".svg", ".pdf", ".jpg", ".webp")
 
 
-@app.command(
+@command(
     "profile",
     epilog=examples(
         "kmq profile photo.jpg -k 2:64:2 --plot curve.png",
@@ -34,34 +34,47 @@ def profile(
     source: opt.Input,
     k: Annotated[
         str,
-        typer.Option(
+        opt.option(
+            opt.COLORS,
+            "Numbers of clusters, and ranges such as 2:64:2, both ends included.",
             "--clusters",
             "-k",
             metavar="K,K…",
-            help="Numbers of clusters, and ranges such as 2:64:2, both ends included.",
         ),
     ] = "2:64:2",
     plot: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
+            opt.OUTPUT,
+            "Draw the curves: .png, .svg, .pdf, .jpg or .webp.",
             "--plot",
             metavar="FILE",
-            help="Draw the curves: .png, .svg, .pdf, .jpg or .webp.",
-            rich_help_panel="Output",
-            show_default=False,
         ),
     ] = None,
     seed: opt.Seed = 0,
     starts: Annotated[
-        int, typer.Option("--starts", min=1, help="Starts of each fit, of which the best counts.")
+        int,
+        opt.option(
+            opt.COLORS,
+            "Starts of each fit, of which the best counts.",
+            "--starts",
+            metavar="N",
+            min=1,
+        ),
     ] = 5,
     repeats: Annotated[
         int,
-        typer.Option("--repeats", min=1, help="Fits of each k, of whose times the median counts."),
+        opt.option(
+            opt.RUN,
+            "Fits of each k, of whose times the median counts.",
+            "--repeats",
+            metavar="N",
+            min=1,
+        ),
     ] = 3,
     log: Annotated[
         bool,
-        typer.Option("--log", help="Draw on logarithmic axes.", rich_help_panel="Output"),
+        opt.option(opt.OUTPUT, "Draw on logarithmic axes.", "--log"),
     ] = False,
     force: opt.Force = False,
     max_pixels: opt.MaxPixels = None,
@@ -133,32 +146,36 @@ def _draw(path: str, writing: Writing, found: "KProfile", log: bool) -> None:
     writing.write(path, buffer.getvalue())
 
 
-@app.command(
+@command(
     "bench", epilog=examples("kmq bench", "kmq bench photo.jpg -k 16,64 --slow", "kmq bench --json")
 )
 def bench(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[IN]",
+            metavar="IN",
             help="A picture, or - for stdin; by default a photo that comes with scikit-learn.",
             show_default=False,
         ),
     ] = None,
     k: Annotated[
         str,
-        typer.Option(
+        opt.option(
+            opt.COLORS,
+            "Numbers of clusters, and ranges such as 4:16:4.",
             "--clusters",
             "-k",
             metavar="K,K…",
-            help="Numbers of clusters, and ranges such as 4:16:4.",
         ),
     ] = "8,16,32",
     repeats: Annotated[
-        int, typer.Option("--repeats", min=1, help="Fits whose median counts, after a first one.")
+        int,
+        opt.option(
+            opt.RUN, "Fits whose median counts, after a first one.", "--repeats", metavar="N", min=1
+        ),
     ] = 5,
     slow: Annotated[
-        bool, typer.Option("--slow", help="Time programs too that take seconds a fit.")
+        bool, opt.option(opt.RUN, "Time programs too that take seconds a fit.", "--slow")
     ] = False,
     max_pixels: opt.MaxPixels = None,
     as_json: opt.AsJson = False,

@@ -1,12 +1,13 @@
 """Options that several commands share, and what their texts mean."""
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-_OUTPUT, _COLORS, _RUN = "Output", "Colours", "Running"
+OUTPUT, COLORS, RUN = "Output", "Colours", "Running"
 
 
 class Dither(StrEnum):
@@ -53,6 +54,22 @@ class PictureFormat(StrEnum):
     bmp = "bmp"
 
 
+def option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    """An option in one of the help's panels; `more` as for `typer.Option`."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+def within(least: float, most: float) -> Callable[[float | None], float | None]:
+    """Check of a number; a range that typer knows of would be spelt out in the help."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not least <= value <= most:
+            raise typer.BadParameter(f"{value} does not lie between {least} and {most}")
+        return value
+
+    return check
+
+
 Inputs = Annotated[
     list[str],
     typer.Argument(
@@ -63,168 +80,59 @@ Inputs = Annotated[
     ),
 ]
 Input = Annotated[str, typer.Argument(metavar="IN", help="A picture, or - for stdin.")]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE|DIR|-",
-        help="Where to write: a file, a folder, or - for stdout. By default beside IN, with "
-        "-kmq added to the name.",
-        rich_help_panel=_OUTPUT,
-        show_default=False,
-    ),
-]
-Format = Annotated[
-    PictureFormat | None,
-    typer.Option(
-        "--format",
-        help="Kind of picture to write; by default what FILE's name says, and otherwise PNG, "
-        "while GIF and WebP stay what they are.",
-        rich_help_panel=_OUTPUT,
-        show_default=False,
-    ),
-]
-Force = Annotated[
-    bool,
-    typer.Option("--force", "-f", help="Replace files that exist.", rich_help_panel=_OUTPUT),
-]
-SkipIfLarger = Annotated[
-    bool,
-    typer.Option(
-        "--skip-if-larger",
-        help="Write nothing where the file would not be smaller than IN (exit code 98).",
-        rich_help_panel=_OUTPUT,
-    ),
-]
-KeepProfile = Annotated[
-    bool,
-    typer.Option(
-        "--keep-profile",
-        help="Leave colours in the picture's own ICC profile and copy that, where they would "
-        "be converted to sRGB.",
-        rich_help_panel=_OUTPUT,
-    ),
-]
-Still = Annotated[
-    bool,
-    typer.Option(
-        "--still", help="Of an animation, take the first frame only.", rich_help_panel=_OUTPUT
-    ),
-]
-Colors = Annotated[
-    int | None,
-    typer.Option(
-        "--colors",
-        "-k",
-        min=1,
-        help="Number of colours: 16 by default; with a target the most, 256 by default.",
-        rich_help_panel=_COLORS,
-        show_default=False,
-    ),
-]
-InSpace = Annotated[
-    Space,
-    typer.Option(
-        "--space",
-        help="Colour space in which the squared error is minimised.",
-        rich_help_panel=_COLORS,
-    ),
-]
-Pins = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--pin",
-        metavar="#RRGGBB",
-        help="A colour that stays in the palette as it is; may be given again.",
-        rich_help_panel=_COLORS,
-        show_default=False,
-    ),
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed",
-        min=0,
-        max=2**32 - 1,
-        help="Seed of the start; the same gives the same.",
-        rich_help_panel=_COLORS,
-    ),
-]
-Starts = Annotated[
-    int,
-    typer.Option(
-        "--starts",
-        min=1,
-        help="Starts of k-means, of which the best counts.",
-        rich_help_panel=_COLORS,
-    ),
-]
-Dithered = Annotated[
-    Dither,
-    typer.Option("--dither", "-d", help="How to dither.", rich_help_panel=_COLORS),
-]
+
+_WHERE = (
+    "Where to write: a file, a folder, or - for stdout. By default beside IN, with -kmq added to "
+    "the name."
+)
+_FORMAT = (
+    "Kind of picture to write: png, gif, webp, tiff or bmp; by default what FILE's name says, and "
+    "otherwise png, while gif and webp stay what they are."
+)
+_SKIP = "Write nothing where the file would not be smaller than IN (exit code 98)."
+_PROFILE = (
+    "Leave colours in the picture's own ICC profile and copy that, where they would be converted "
+    "to sRGB."
+)
+Output = Annotated[str | None, option(OUTPUT, _WHERE, "--output", "-o", metavar="FILE|DIR|-")]
+Format = Annotated[PictureFormat | None, option(OUTPUT, _FORMAT, "--format", metavar="KIND")]
+Force = Annotated[bool, option(OUTPUT, "Replace files that exist.", "--force", "-f")]
+SkipIfLarger = Annotated[bool, option(OUTPUT, _SKIP, "--skip-if-larger")]
+KeepProfile = Annotated[bool, option(OUTPUT, _PROFILE, "--keep-profile")]
+Still = Annotated[bool, option(OUTPUT, "Of an animation, take the first frame only.", "--still")]
+
+_K = "Number of colours: 16 by default; with a target the most, 256 by default."
+_SPACE = "Colour space in which the squared error is minimised: rgb, linear, lab or oklab."
+_PIN = "A colour that stays in the palette as it is; may be given again."
+_SEED = "Seed of the start; the same gives the same."
+_STARTS = "Starts of k-means, of which the best counts."
+_DITHER = "How to dither: none, floyd-steinberg, atkinson, sierra or bayer."
+_STRENGTH = "Strength of dithering, 0 to 1."
+_RASTER = "Dither every row from left to right, where odd ones would go back."
+_MATTE = "The ground that --alpha matte lays partial opacity on."
+Colors = Annotated[int | None, option(COLORS, _K, "--colors", "-k", metavar="N", min=1)]
+InSpace = Annotated[Space, option(COLORS, _SPACE, "--space", metavar="NAME")]
+Pins = Annotated[list[str] | None, option(COLORS, _PIN, "--pin", metavar="#RRGGBB")]
+Seed = Annotated[int, option(COLORS, _SEED, "--seed", metavar="N", callback=within(0, 2**32 - 1))]
+Starts = Annotated[int, option(COLORS, _STARTS, "--starts", metavar="N", min=1)]
+Dithered = Annotated[Dither, option(COLORS, _DITHER, "--dither", "-d", metavar="HOW")]
 Strength = Annotated[
-    float,
-    typer.Option(
-        "--strength", min=0.0, max=1.0, help="Strength of dithering.", rich_help_panel=_COLORS
-    ),
+    float, option(COLORS, _STRENGTH, "--strength", metavar="X", callback=within(0, 1))
 ]
-Serpentine = Annotated[
-    bool,
-    typer.Option(
-        "--serpentine/--raster",
-        help="Dither odd rows from right to left, or all from left to right.",
-        rich_help_panel=_COLORS,
-    ),
-]
-Matte = Annotated[
-    str,
-    typer.Option(
-        "--matte",
-        metavar="#RRGGBB",
-        help="The ground that --alpha matte lays partial opacity on.",
-        rich_help_panel=_COLORS,
-    ),
-]
-Recursive = Annotated[
-    bool,
-    typer.Option(
-        "--recursive", "-r", help="Look into the folders of folders.", rich_help_panel=_RUN
-    ),
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs",
-        "-j",
-        min=1,
-        help="Pictures to work on at once; as many as there are cores by default.",
-        rich_help_panel=_RUN,
-        show_default=False,
-    ),
-]
-MaxPixels = Annotated[
-    int | None,
-    typer.Option(
-        "--max-pixels",
-        min=0,
-        help="Refuse pictures of more pixels, 0 for none; Pillow's limit against decompression "
-        "bombs by default.",
-        rich_help_panel=_RUN,
-        show_default=False,
-    ),
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print what was done as JSON.", rich_help_panel=_RUN)
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say only what fails.", rich_help_panel=_RUN)
-]
-Verbose = Annotated[
-    bool,
-    typer.Option("--verbose", "-v", help="Say more of every picture.", rich_help_panel=_RUN),
-]
+Raster = Annotated[bool, option(COLORS, _RASTER, "--raster")]
+Matte = Annotated[str, option(COLORS, _MATTE, "--matte", metavar="#RRGGBB")]
+
+_JOBS = "Pictures to work on at once; as many as there are cores by default."
+_MOST = (
+    "Refuse pictures of more pixels, 0 for none; Pillow's limit against decompression bombs by "
+    "default."
+)
+Recursive = Annotated[bool, option(RUN, "Look into the folders of folders.", "--recursive", "-r")]
+Jobs = Annotated[int | None, option(RUN, _JOBS, "--jobs", "-j", metavar="N", min=1)]
+MaxPixels = Annotated[int | None, option(RUN, _MOST, "--max-pixels", metavar="N", min=0)]
+AsJson = Annotated[bool, option(RUN, "Print what was done as JSON.", "--json")]
+Quiet = Annotated[bool, option(RUN, "Say only what fails.", "--quiet", "-q")]
+Verbose = Annotated[bool, option(RUN, "Say more of every picture.", "--verbose", "-v")]
 
 _COLOR = re.compile(r"#?(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 

@@ -2,12 +2,11 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from kmq.cli import options as opt
-from kmq.cli.app import app, examples
+from kmq.cli.app import command, examples
 from kmq.cli.job import Job
 from kmq.cli.sources import Source
 from kmq.cli.talk import CommandError, Talk
@@ -51,7 +50,7 @@ def _missing(shown: str) -> "Iterator[None]":
         raise CommandError(message, CommandError.MISSED) from error
 
 
-@app.command(
+@command(
     "quantize",
     epilog=examples(
         "kmq quantize photo.jpg -k 16 -o photo.png",
@@ -68,46 +67,41 @@ def quantize(
     output: opt.Output = None,
     min_psnr: Annotated[
         float | None,
-        typer.Option(
-            "--min-psnr",
-            min=0.0,
-            metavar="DB",
-            help="A target: the fewest colours with this PSNR, before dithering; of an animation, "
+        opt.option(
+            opt.COLORS,
+            "A target: the fewest colours with this PSNR, before dithering; of an animation, "
             "or with --shared-palette, of all frames or pictures together.",
-            rich_help_panel="Colours",
-            show_default=False,
+            "--min-psnr",
+            metavar="DB",
+            callback=opt.within(0, inf),
         ),
     ] = None,
     max_delta_e: Annotated[
         float | None,
-        typer.Option(
+        opt.option(
+            opt.COLORS,
+            "A target: the fewest colours with this mean CIEDE2000 difference, likewise.",
             "--max-delta-e",
-            min=0.0,
             metavar="ΔE",
-            help="A target: the fewest colours with this mean CIEDE2000 difference, likewise.",
-            rich_help_panel="Colours",
-            show_default=False,
+            callback=opt.within(0, inf),
         ),
     ] = None,
     space: opt.InSpace = opt.Space.rgb,
     dither: opt.Dithered = opt.Dither.none,
     strength: opt.Strength = 1.0,
-    serpentine: opt.Serpentine = True,
+    raster: opt.Raster = False,
     pin: opt.Pins = None,
     shared_palette: Annotated[
         bool,
-        typer.Option(
-            "--shared-palette",
-            help="Find one palette for all pictures together.",
-            rich_help_panel="Colours",
-        ),
+        opt.option(opt.COLORS, "Find one palette for all pictures together.", "--shared-palette"),
     ] = False,
     alpha: Annotated[
         opt.Alpha,
-        typer.Option(
+        opt.option(
+            opt.COLORS,
+            "Partial opacity: keep it, lay it on --matte, or threshold it to all or nothing.",
             "--alpha",
-            help="Partial opacity: kept, laid on --matte, or all or nothing.",
-            rich_help_panel="Colours",
+            metavar="HOW",
         ),
     ] = opt.Alpha.keep,
     matte: opt.Matte = "#ffffff",
@@ -138,7 +132,7 @@ def quantize(
     k = k or (_MOST_INDEXED if target else 16)
     if len(pins) > k:
         raise opt.bad(f"{len(pins)} colours do not fit into a palette of {k}", "--pin")
-    laying = _Laying(dither, strength, serpentine, alpha, opt.rgb_of(matte, "--matte"))
+    laying = _Laying(dither, strength, not raster, alpha, opt.rgb_of(matte, "--matte"))
     fitting: dict[str, Any] = {
         "random_state": seed,
         "n_init": starts,
@@ -180,7 +174,7 @@ def quantize(
         return job.run_shared(k, fitting | seen, lambda palette: _with_palette(palette, laying))
 
 
-@app.command(
+@command(
     "remap",
     epilog=examples(
         "kmq remap photo.jpg --palette colors.gpl -o photo.png",
@@ -192,25 +186,25 @@ def remap(
     sources: opt.Inputs,
     palette: Annotated[
         str,
-        typer.Option(
+        opt.option(
+            opt.COLORS,
+            "Hexadecimal text (.hex, .txt), .json, .css, .gpl, .ase, .act, or a picture.",
             "--palette",
             "-p",
             metavar="FILE",
-            help="Hexadecimal text (.hex, .txt), .json, .css, .gpl, .ase, .act, or a picture.",
-            rich_help_panel="Colours",
-            show_default=False,
         ),
     ],
     output: opt.Output = None,
     dither: opt.Dithered = opt.Dither.none,
     strength: opt.Strength = 1.0,
-    serpentine: opt.Serpentine = True,
+    raster: opt.Raster = False,
     alpha: Annotated[
         opt.PlainAlpha,
-        typer.Option(
+        opt.option(
+            opt.COLORS,
+            "Partial opacity: threshold it to all or nothing, or lay it on --matte.",
             "--alpha",
-            help="Partial opacity: all or nothing, or laid on --matte.",
-            rich_help_panel="Colours",
+            metavar="HOW",
         ),
     ] = opt.PlainAlpha.threshold,
     matte: opt.Matte = "#ffffff",
@@ -226,7 +220,7 @@ def remap(
     verbose: opt.Verbose = False,
 ) -> int:
     """Map pictures to the colours of a palette, each pixel to the nearest."""
-    laying = _Laying(dither, strength, serpentine, alpha, opt.rgb_of(matte, "--matte"))
+    laying = _Laying(dither, strength, not raster, alpha, opt.rgb_of(matte, "--matte"))
     job = Job(
         sources,
         output,

@@ -3,16 +3,14 @@
 import os
 from typing import Annotated
 
-import typer
-
 from kmq.cli import options as opt
-from kmq.cli.app import app, examples
+from kmq.cli.app import command, examples
 from kmq.cli.sources import STANDARD, Source
 from kmq.cli.talk import Talk
 from kmq.cli.work import Writing, read_image
 
 
-@app.command(
+@command(
     "report",
     epilog=examples(
         "kmq report photo.jpg -k 8,16,32 -o report.html",
@@ -23,23 +21,22 @@ def report(
     source: opt.Input,
     k: Annotated[
         str,
-        typer.Option(
+        opt.option(
+            opt.COLORS,
+            "Numbers of colours, and ranges such as 4:16:4.",
             "--colors",
             "-k",
             metavar="K,K…",
-            help="Numbers of colours, and ranges such as 4:16:4.",
-            rich_help_panel="Colours",
         ),
     ] = "8,16,32",
     output: Annotated[
         str | None,
-        typer.Option(
+        opt.option(
+            opt.OUTPUT,
+            "The page to write; by default IN's name with .html, beside it.",
             "--output",
             "-o",
             metavar="FILE|-",
-            help="The page to write; by default IN's name with .html, beside it.",
-            rich_help_panel="Output",
-            show_default=False,
         ),
     ] = None,
     space: opt.InSpace = opt.Space.rgb,

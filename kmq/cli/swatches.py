@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kmq.cli import options as opt
-from kmq.cli.app import app, examples
+from kmq.cli.app import command, examples
 from kmq.cli.sources import STANDARD, Source, check_stdout, find_sources
 from kmq.cli.work import Writing, frame_count, read_image
 
@@ -43,7 +43,7 @@ FILES = (".hex", ".txt", ".json", ".css", ".gpl", ".ase", ".act")
 _BINARY = {"ase", "act", "png"}
 
 
-@app.command(
+@command(
     "palette",
     epilog=examples(
         "kmq palette photo.jpg -k 8",
@@ -64,36 +64,37 @@ def palette(
     ],
     k: Annotated[
         int,
-        typer.Option("--colors", "-k", min=1, help="Number of colours.", rich_help_panel="Colours"),
+        opt.option(opt.COLORS, "Number of colours.", "--colors", "-k", metavar="N", min=1),
     ] = 16,
     output: Annotated[
         str,
-        typer.Option(
+        opt.option(
+            opt.OUTPUT,
+            "Where to write: .hex, .txt, .json, .css, .gpl, .ase, .act or a swatch in .png; "
+            "- is stdout.",
             "--output",
             "-o",
             metavar="FILE|-",
-            help="Where to write: .hex, .txt, .json, .css, .gpl, .ase, .act or a swatch in .png; "
-            "- is stdout.",
-            rich_help_panel="Output",
         ),
     ] = STANDARD,
     file_format: Annotated[
         PaletteFormat | None,
-        typer.Option(
+        opt.option(
+            opt.OUTPUT,
+            "Kind of palette for stdout: hex, json, css, gpl, ase, act or png; by default each "
+            "colour's share beside it.",
             "--format",
-            help="Kind of palette for stdout; by default each colour's share beside it.",
-            rich_help_panel="Output",
-            show_default=False,
+            metavar="KIND",
         ),
     ] = None,
     sort: Annotated[
         Order | None,
-        typer.Option(
+        opt.option(
+            opt.COLORS,
+            "By population, most pixels first (the default, except for palette files), by "
+            "luminance, darkest first, or by hue.",
             "--sort",
-            help="Most pixels first (the default, except for palette files), darkest first, or "
-            "around the circle of hues.",
-            rich_help_panel="Colours",
-            show_default=False,
+            metavar="HOW",
         ),
     ] = None,
     space: opt.InSpace = opt.Space.rgb,
@@ -102,15 +103,13 @@ def palette(
     starts: opt.Starts = 1,
     even: Annotated[
         bool,
-        typer.Option(
-            "--even", help="Give all colours of a swatch one width.", rich_help_panel="Output"
-        ),
+        opt.option(opt.OUTPUT, "Give all colours of a swatch one width.", "--even"),
     ] = False,
     force: opt.Force = False,
     recursive: opt.Recursive = False,
     max_pixels: opt.MaxPixels = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="The same as --format json.", rich_help_panel="Output")
+        bool, opt.option(opt.OUTPUT, "The same as --format json.", "--json")
     ] = False,
 ) -> None:
     """Find the colours of pictures, all together, and how many pixels each has."""

@@ -1,15 +1,20 @@
 """What the command says, on stderr, and the exit codes of what goes wrong."""
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, log10
+from textwrap import wrap
 from typing import Any, TextIO
 
 from kmq import __version__
 from kmq.files import ImageReadError, ImageWriteError, OutputExistsError
+
+# Columns of a terminal below which wrapping a value makes it no easier to read.
+_NARROWEST = 10
 
 
 class CommandError(Exception):
@@ -44,10 +49,17 @@ class Talk:
 
 
 def print_table(rows: Mapping[str, str], file: TextIO | None = None) -> None:
-    """Print names and values below one another, on stdout by default."""
+    """Print names and values below one another, on stdout by default.
+
+    On a terminal, values that are too long go on below their beginning.
+    """
+    file = file or sys.stdout
     width = max(map(len, rows))
+    room = os.get_terminal_size(file.fileno()).columns - width - 2 if file.isatty() else 0
+    below = "\n" + " " * (width + 2)
     for name, value in rows.items():
-        print(f"{name:<{width}}  {value}", file=file)
+        lines = wrap(value, room) if room > _NARROWEST else [value]
+        print(f"{name:<{width}}  {below.join(lines)}", file=file)
 
 
 def print_columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -123,6 +135,11 @@ def collected_notes() -> list[str]:
     notes: list[str] = getattr(_heard, "notes", [])
     _heard.notes = []
     return notes
+
+
+def as_decibels(psnr: float) -> str:
+    """A PSNR for people."""
+    return f"{psnr:.2f} dB" if isfinite(psnr) else "infinite"
 
 
 def as_size(n_bytes: int) -> str:

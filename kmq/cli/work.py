@@ -3,14 +3,22 @@
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from kmq.cli.batch import stop_here
 from kmq.cli.sources import STANDARD, Source
-from kmq.cli.talk import CommandError, as_size, collect_note
+from kmq.cli.talk import (
+    CommandError,
+    as_decibels,
+    as_size,
+    code_of,
+    collect_note,
+    sentence_of,
+)
 from kmq.files import ImageWriteError, check_output, in_brief, name_of, opened, write_whole
 
 if TYPE_CHECKING:
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
     from kmq.image import Image, IndexedImage
 
 _ANIMATED = {"GIF", "WEBP", "PNG"}
+_PAGED = {*_ANIMATED, "TIFF"}
 
 
 @dataclass(frozen=True)
@@ -99,20 +108,29 @@ class Written:
         size = f"{facts['width']} x {facts['height']}"
         if facts["frames"] > 1:
             size += f", {facts['frames']} frames"
-        psnr = "infinite" if facts["psnr"] == float("inf") else f"{facts['psnr']:.2f} dB"
-        distinct = "" if facts["distinct"] is None else f"{facts['distinct']} → "
+        seen, transparent = self.colors
+        before = "" if facts["distinct"] is None else f"{facts['distinct']} → "
         rows = {
             "size": size,
-            "distinct colours": f"{distinct}{len(facts['palette'])}",
+            "distinct colours": f"{before}{seen}{' and transparency' if transparent else ''}",
             "cost": f"{facts['cost']:.2f}",
-            "PSNR": psnr,
-            "iterations": "-" if facts["iterations"] is None else str(facts["iterations"]),
-            "bytes": self.bytes,
-            "seconds": f"{facts['seconds']:.3f}",
+            "PSNR": as_decibels(facts["psnr"]),
         }
+        # There are none where the palette was given or all colours were kept.
+        if facts["iterations"]:
+            rows["iterations"] = str(facts["iterations"])
+        rows |= {"bytes": self.bytes, "seconds": f"{facts['seconds']:.3f}"}
         if palette:
             rows["palette"] = " ".join(facts["palette"])
         return rows
+
+    @property
+    def colors(self) -> tuple[int, bool]:
+        """Number of colours that pixels have, and whether some pixels are transparent."""
+        pairs = zip(self.summary["palette"], self.summary["counts"], strict=True)
+        used = [color for color, count in pairs if count]
+        seen = [color for color in used if color[7:] != "00"]
+        return len(seen), len(seen) < len(used)
 
     @property
     def bytes(self) -> str:
@@ -124,9 +142,9 @@ class Written:
 
     def line(self) -> str:
         """One line of a batch."""
-        facts = self.summary
-        colors = f"{len(facts['palette'])} colours"
-        return f"{name_of(facts['output'])}: {colors}, {self.bytes}"
+        from kmq.image import in_words
+
+        return f"{name_of(self.summary['output'])}: {in_words(self.colors[0])}, {self.bytes}"
 
 
 Reduce = Callable[[Source], "IndexedImage"]
@@ -164,12 +182,14 @@ def reduce_picture(
     writing.check(output)
     file_format = writing.format_for(output)
     n_frames = 1 if writing.still else frame_count(source)
-    if n_frames > 1 and file_format in _ANIMATED:
-        data, facts = _animation(source, reduce_animation, file_format)
-    else:
-        data, facts = _still(source, reduce, file_format)
-        if n_frames > 1:
-            collect_note(f"of {n_frames} frames the first was taken: {file_format} holds one")
+    moving = n_frames > 1 and file_format in _ANIMATED
+    if n_frames > 1 and not moving:
+        collect_note(f"of {n_frames} frames the first was taken: {file_format} holds one")
+    with _named(source):
+        if moving:
+            data, facts = _animation(source, reduce_animation, file_format)
+        else:
+            data, facts = _still(source, reduce, file_format)
     before = source.size
     if writing.skip_if_larger and before is not None and len(data) >= before:
         raise CommandError(
@@ -183,6 +203,15 @@ def reduce_picture(
     return Written({**names, **facts, "bytes_in": before, "bytes_out": len(data)})
 
 
+@contextmanager
+def _named(source: Source) -> Iterator[None]:
+    """Put the picture's name before errors of what does not know it: fitting and encoding."""
+    try:
+        yield
+    except (ImageWriteError, MemoryError, ValueError) as error:
+        raise CommandError(f"{source.shown}: {sentence_of(error)}", code_of(error)) from error
+
+
 def read_image(source: Source, icc: "IccIn" = "convert") -> "Image":
     """Read a picture with its transparency."""
     from kmq.image import load_image
@@ -193,20 +222,24 @@ def read_image(source: Source, icc: "IccIn" = "convert") -> "Image":
 def frame_count(source: Source) -> int:
     """Number of frames of an animation; 1 for a still, and for kinds whose pages are no frames."""
     with opened(source.open()) as picture:
-        if picture.format not in _ANIMATED:
+        count = int(getattr(picture, "n_frames", 1)) if picture.format in _PAGED else 1
+        if count > 1 and picture.format not in _ANIMATED:
+            collect_note(f"of {count} pages the first was taken")
             return 1
-        return int(getattr(picture, "n_frames", 1))
+        return count
 
 
 def _still(source: Source, reduce: Reduce, file_format: str) -> tuple[bytes, dict[str, Any]]:
     """Read, reduce and encode one picture."""
-    from kmq.encode import encode
+    from kmq.encode import LOSSY, encode
 
     picture = reduce(source)
     if picture.note:
         collect_note(picture.note)
     if len(picture.palette) > 256:
         collect_note("an indexed file holds 256 colours; the pixels are stored in full colour")
+    if file_format in LOSSY:
+        collect_note(f"{file_format} is lossy: the file holds more colours than the palette")
     return encode(picture, file_format), _described(picture, 1)
 
 
