@@ -101,9 +101,10 @@ class Animation:
         """Encode all frames."""
         from io import BytesIO
 
-        from kmq.encode import check_size, to_pillow
+        from kmq.encode import check_fits, to_pillow
 
-        check_size(self.frames[0], file_format)
+        # Frames with transparent pixels have an entry more.
+        check_fits(max(self.frames, key=lambda frame: len(frame.palette)), file_format)
         first, *rest = (to_pillow(frame, file_format) for frame in self.frames)
         options: dict[str, Any] = {"loop": self.loop}
         if file_format == "WEBP":

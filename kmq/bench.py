@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import inf
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -279,7 +280,8 @@ def _row(
     """Compare one competitor's fit with kmq's."""
     (fit, times, first), (ours, our_times, _) = timed[name], timed["kmq"]
     cost, our_cost = (_cost(pixels, which.centers) for which in (fit, ours))
-    parity = "same" if same_centers(fit, ours) else f"cost {cost / our_cost - 1:+.2%}"
+    change = cost / our_cost - 1 if our_cost else inf
+    parity = "same" if same_centers(fit, ours) else f"cost {change:+.2%}"
     seconds = median(times)
     ratio = seconds / median(our_times)
     return BenchRow(k, name, seconds, len(times), ratio, first, fit.iterations, cost, parity)

@@ -44,7 +44,8 @@ class Problem:
     @cached_property
     def relative_tol(self) -> float:
         """The same rule in scikit-learn's terms: a square, relative to the mean variance."""
-        return self.tol**2 / float(np.var(self.X, axis=0).mean())
+        variance = float(np.var(self.X, axis=0).mean())
+        return self.tol**2 / variance if variance else 0.0
 
 
 class Fit(NamedTuple):

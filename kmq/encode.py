@@ -26,10 +26,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
 }
 # Formats that change pixels, so that a picture in them has more colours than its palette.
-LOSSY = {"JPEG", "MPO", "AVIF"}
+LOSSY = {"JPEG", "MPO", "AVIF", "ICNS"}
 _THRESHOLD = 128
 # Pixels a side that formats can count.
-_LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}
+_LONGEST = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "ICO": 256}
 
 
 def format_of(path: StrPath) -> str:
@@ -105,8 +105,12 @@ def to_pillow(picture: "IndexedImage", file_format: str = "PNG") -> "PillowImage
     return ground
 
 
-def check_size(picture: "IndexedImage", file_format: str) -> None:
-    """Refuse a picture that is larger than a format can say."""
+def check_fits(picture: "IndexedImage", file_format: str) -> None:
+    """Refuse a picture that has more pixels a side, or more colours, than a format can hold."""
+    if file_format == "GIF" and len(picture.palette) > 256:
+        raise ImageWriteError(
+            f"GIF holds at most 256 colours, and this picture has {len(picture.palette)}"
+        )
     height, width, _ = picture.shape
     longest = _LONGEST.get(file_format)
     if longest is not None and max(height, width) > longest:
@@ -138,13 +142,12 @@ def encode(picture: "IndexedImage", file_format: str = "PNG", **options: Any) ->
     ImageWriteError
         If the format cannot hold the picture.
     """
-    if file_format == "GIF" and len(picture.palette) > 256:
-        raise ImageWriteError(
-            f"GIF holds at most 256 colours, and this picture has {len(picture.palette)}"
-        )
-    check_size(picture, file_format)
+    check_fits(picture, file_format)
     pillow = to_pillow(picture, file_format)
     options = {**_DEFAULTS.get(file_format, {}), **options}
+    if file_format == "ICO":
+        # Pillow would add smaller sizes, of other colours.
+        options.setdefault("sizes", [pillow.size])
     if picture.icc_profile is not None:
         options.setdefault("icc_profile", picture.icc_profile)
     buffer = BytesIO()

@@ -77,13 +77,17 @@ def test_a_still_picture_is_one_frame(gradient, tmp_path):
     assert np.array_equal(frame.image.rgb_matrix, gradient.rgb_matrix)
 
 
-def test_save_refuses_and_raises_in_one_line(picture, tmp_path):
+def test_save_refuses_and_raises_in_one_line(picture, rng, tmp_path):
+    noise = image.Image(rng.integers(0, 256, (36, 50, 3), np.uint8))
     animation = Animation([picture, picture], [10, 10])
     with pytest.raises(image.ImageWriteError, match="an animation is written as"):
         animation.save(tmp_path / "film.jpg")
     animation.save(tmp_path / "film.gif")
     with pytest.raises(image.OutputExistsError):
         animation.save(tmp_path / "film.gif", overwrite=False)
+    many = image.quantize_image(noise, 300, random_state=0)
+    with pytest.raises(image.ImageWriteError, match="GIF holds at most 256 colours"):
+        Animation([picture, many], [10, 10]).save(tmp_path / "many.gif")
     buffer = io.BytesIO()
     animation.save(buffer)
     assert buffer.getvalue()[:6] == b"GIF89a"

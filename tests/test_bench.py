@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from kmq import bench
-from kmq.competitors import COMPETITORS, Competitor, Problem
+from kmq.competitors import COMPETITORS, Competitor, Fit, Problem
+from kmq.image import Image
 
 
 def test_all_rows_are_of_the_same_clustering(gradient):
@@ -49,6 +50,14 @@ def test_a_competitor_that_ends_elsewhere_shows_by_how_much(gradient, monkeypatc
     text = console.export_text()
     assert hasty.parity in text
     assert "hasty: one iteration." in text
+
+
+def test_a_picture_of_one_colour(gradient):
+    plain = Image(np.full_like(gradient.rgb_matrix, 9))
+    found = bench.run(plain, [1], competitors=["scikit-learn"], repeats=1)
+    assert {(row.cost, row.parity) for row in found.rows} == {(0.0, "same")}
+    fits = {name: (Fit(np.full((1, 3), at), 1), [1.0], 1.0) for name, at in (("kmq", 9), ("x", 8))}
+    assert bench._row(1, "x", fits, plain.rgb_vector).parity == "cost +inf%"
 
 
 def test_a_narrow_terminal_folds_words_and_no_figure():

@@ -215,8 +215,12 @@ def test_a_target_of_many_pictures_is_for_all_of_them(folder, tmp_path, capsys):
     assert run([*command, "--min-psnr", "24"]) == 0
     pictures = json.loads(capsys.readouterr().out)["pictures"]
     assert len({tuple(picture["palette"]) for picture in pictures}) == 1
+    (folder / "bad.png").write_text("no picture")
     assert run([*command, "--min-psnr", "24", "-k", "2", "-f"]) == 99
-    assert "all pictures together: 2 colours do not reach" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert captured.err.count("all pictures together: 2 colours do not reach") == 1
+    codes = [picture["code"] for picture in json.loads(captured.out)["pictures"]]
+    assert codes == [99, 99, 4, 99]
 
 
 def test_an_animation_from_stdin(film, tmp_path):

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image as pillow
 
 from kmq import image
 from kmq.model import KMeans
@@ -173,3 +174,13 @@ def test_wrong_ways_to_fit_are_named(wrong, words):
     pixels = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
     with pytest.raises(ValueError, match=words):
         image.quantize_image(image.Image(pixels), 2, **wrong)
+
+
+def test_an_icon_has_the_picture_alone(picture, tmp_path):
+    picture.save(tmp_path / "picture.ico")
+    with pillow.open(tmp_path / "picture.ico") as stored:
+        assert stored.info["sizes"] == {(50, 36)}
+        assert np.array_equal(np.asarray(stored.convert("RGB")), picture.rgb_matrix)
+    wide = image.quantize_image(image.Image(np.zeros((1, 257, 3), np.uint8)), 1)
+    with pytest.raises(image.ImageWriteError, match="ICO holds at most 256 pixels a side"):
+        wide.save(tmp_path / "wide.ico")

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kmq.cli import options as opt
 from kmq.cli.batch import EXPECTED, Batch, Outcome, progress, run_batch, tell_failure
@@ -16,7 +16,17 @@ from kmq.cli.sources import (
     find_sources,
     name_outputs,
 )
-from kmq.cli.talk import Talk, as_size, collected_notes, print_json, say
+from kmq.cli.talk import (
+    CommandError,
+    Talk,
+    as_size,
+    code_of,
+    collected_notes,
+    fail,
+    print_json,
+    say,
+    sentence_of,
+)
 from kmq.cli.work import (
     Reduce,
     ReduceAnimation,
@@ -109,18 +119,15 @@ class Job:
 
     def run_shared(
         self,
-        k: int,
-        fitting: dict[str, Any],
+        fit: "Callable[[Iterator[Image]], Palette]",
         ways: "Callable[[Palette], tuple[Reduce, ReduceAnimation]]",
     ) -> int:
         """Find one palette for all pictures, and lay it on each.
 
         Parameters
         ----------
-        k : int
-            Colours, the entry for transparent pixels among them.
-        fitting : dict
-            How to fit, for `kmq.quantize.fit_palette`.
+        fit : callable
+            Makes a palette of pictures that come one at a time.
         ways : callable
             Makes of a palette what `run` wants.
 
@@ -129,8 +136,6 @@ class Job:
         int
             The exit code.
         """
-        from kmq.quantize import fit_palette
-
         failed: dict[int, Outcome[Written]] = {}
 
         def images() -> "Iterator[Image]":
@@ -145,16 +150,19 @@ class Job:
                     collected_notes()
                     advance()
 
-        batch: Batch[Written]
         try:
-            palette = fit_palette(images(), k, **fitting)
-        except ValueError:
-            if len(failed) < len(self._sources):
-                raise
-            batch = Batch(list(failed.values()))
-        else:
-            batch = self._batch(*ways(palette), failed)
-        return self._finish(batch)
+            palette = fit(images())
+        except (CommandError, ValueError) as error:
+            outcomes = [
+                failed.get(number) or Outcome.of_error(source, error)
+                for number, source in enumerate(self._sources)
+            ]
+            if len(failed) == len(self._sources):
+                return self._finish(Batch(outcomes))
+            code = fail(sentence_of(error), code_of(error))
+            self._finish(Batch(outcomes))
+            return code
+        return self._finish(self._batch(*ways(palette), failed))
 
     def _images(self, source: Source) -> "Iterator[Image]":
         """The picture of a source, or the frames of its animation."""

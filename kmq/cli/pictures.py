@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kmq.animation import Animation
     from kmq.files import IccIn
-    from kmq.image import IndexedImage
+    from kmq.image import Image, IndexedImage
     from kmq.palette import Palette
 
 _MOST_INDEXED = 256
@@ -170,8 +170,14 @@ def quantize(
         return job.run(one, animated)
     how = laying.for_palette()
     seen = {"alpha": how["alpha"], "matte": how["matte"]}
-    with _missing("all pictures together"):
-        return job.run_shared(k, fitting | seen, lambda palette: _with_palette(palette, laying))
+
+    def together(images: "Iterator[Image]") -> "Palette":
+        from kmq.quantize import fit_palette
+
+        with _missing("all pictures together"):
+            return fit_palette(images, k, **fitting, **seen)
+
+    return job.run_shared(together, lambda palette: _with_palette(palette, laying))
 
 
 @command(

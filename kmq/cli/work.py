@@ -19,6 +19,7 @@ from kmq.cli.talk import (
     collect_note,
     sentence_of,
 )
+from kmq.encode import LOSSY, encode, format_of
 from kmq.files import ImageWriteError, check_output, in_brief, name_of, opened, write_whole
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ class Writing:
             return self.file_format
         if output == STANDARD:
             return "PNG"
-        from kmq.encode import format_of
-
         return format_of(output)
 
     def check(self, output: str) -> None:
@@ -199,6 +198,10 @@ def reduce_picture(
         )
     stop_here(stop)
     writing.write(output, data)
+    if file_format in LOSSY:
+        collect_note(f"{file_format} is lossy: the file holds more colours than the palette")
+    elif len(facts["palette"]) > 256:
+        collect_note("an indexed file holds 256 colours; the pixels are stored in full colour")
     names = {"input": source.name, "output": output, "format": file_format}
     return Written({**names, **facts, "bytes_in": before, "bytes_out": len(data)})
 
@@ -231,15 +234,9 @@ def frame_count(source: Source) -> int:
 
 def _still(source: Source, reduce: Reduce, file_format: str) -> tuple[bytes, dict[str, Any]]:
     """Read, reduce and encode one picture."""
-    from kmq.encode import LOSSY, encode
-
     picture = reduce(source)
     if picture.note:
         collect_note(picture.note)
-    if len(picture.palette) > 256:
-        collect_note("an indexed file holds 256 colours; the pixels are stored in full colour")
-    if file_format in LOSSY:
-        collect_note(f"{file_format} is lossy: the file holds more colours than the palette")
     return encode(picture, file_format), _described(picture, 1)
 
 
