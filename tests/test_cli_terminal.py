@@ -13,6 +13,7 @@ from kmq.cli import app, run
 
 # The commands and the frame around them.
 COMMANDS = ([], *([command.name] for command in app.registered_commands))
+THREE = ("palette", "-k", "3")
 
 
 @pytest.fixture
@@ -93,6 +94,26 @@ def test_what_was_closed_before_the_start(source, tmp_path):
     assert (done.returncode, done.stderr) == (4, "kmq: error: cannot read stdin: it is empty\n")
     done = shell("2>&- <&- >&-", "quantize", source, "-f", "-o", out)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_colours_have_patches_where_there_is_colour(source, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    plain = r"(#\w{6} +\d+\.\d\d%\n){3}"
+    assert re.fullmatch(
+        r"(\x1b\[48;5;\d+m {6}\x1b\[0m  " + plain[1:], seen_on_terminal(80, *THREE, source)
+    )
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert re.fullmatch(plain, seen_on_terminal(80, *THREE, source))
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert re.fullmatch(plain, seen_on_terminal(80, *THREE, source))
+
+
+def test_what_the_encoding_of_stdout_lacks_is_no_failure(source, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = shell("", "compare", source, source)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u0394E2000 mean" in done.stdout
 
 
 def test_an_interrupt_before_the_command_is_there():

@@ -174,12 +174,13 @@ def _print_colors(palette: "Palette") -> None:
         color if shares is None else f"{color}  {shares[row]:7.2%}"
         for row, color in enumerate(palette.hex)
     ]
-    if not sys.stdout.isatty():
-        print("\n".join(lines))
-        return
-    from rich.console import Console
-    from rich.text import Text
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.text import Text
 
-    console = Console()
-    for color, line in zip(palette.hex, lines, strict=True):
-        console.print(Text("      ", f"on {color}") + Text("  " + line))
+        console = Console()
+        if console.color_system is not None and not console.no_color:
+            for color, line in zip(palette.hex, lines, strict=True):
+                console.print(Text.assemble(("      ", f"on {color}"), "  ", line))
+            return
+    print("\n".join(lines))
