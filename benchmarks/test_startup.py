@@ -22,6 +22,7 @@ competitors = pytest.mark.parametrize("name", MODULES)
 
 def fresh(name, folder):
     env = os.environ | {"KMQ_CACHE_DIR": str(folder)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have theirs
     subprocess.run([sys.executable, "-c", FRESH.format(module=MODULES[name])], env=env, check=True)
 
 

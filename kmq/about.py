@@ -52,7 +52,7 @@ def warmup() -> None:
     rng = np.random.RandomState(0)
     floats = (np.float64, np.float32)
     usual = (
-        (1 << 10, 3, floats),
+        (1 << 12, 3, floats),
         (1 << 15, 3, floats),
         (1 << 17, 3, (*floats, np.uint8)),
         (1 << 17, 2, floats),

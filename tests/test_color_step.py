@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from kmq import KMeans, reference
 from kmq.engine import samples as samples_module
 from kmq.engine import seeding
+from kmq.engine.color_samples import ColorSamples
 from kmq.engine.color_seeding import ColorPotential
-from kmq.engine.color_step import MOST_WEIGHT, ColorCells, ColorStep
+from kmq.engine.color_step import ColorCells, ColorStep
 from kmq.engine.colors import ColorSet, distinct_colors
 from kmq.engine.dense import DenseStep
 from kmq.engine.lloyd import lloyd
-from kmq.engine.samples import ColorSamples, FloatSamples, choose_samples
+from kmq.engine.samples import MOST_WEIGHT, FloatSamples, choose_samples
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

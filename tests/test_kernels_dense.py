@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmq import reference
-from kmq.engine.dense import column_mean, mean_variance
+from kmq.engine.sample_step import column_mean, mean_variance
 from kmq.engine.steps import TieRule
 from kmq.kernels import dense
 

@@ -23,14 +23,14 @@ def test_record_k_metrics_is_cost_and_time_of_each_fit(gradient):
 
 
 def test_a_sweep_of_many_pixels_counts_their_colours_once(rng, monkeypatch):
-    from kmq.engine import samples
+    from kmq.engine import color_samples
     from kmq.image import Image
 
     img = Image(rng.integers(0, 20, (90, 100, 3)).astype(np.uint8))
     counted = []
-    distinct_colors = samples.distinct_colors
+    distinct_colors = color_samples.distinct_colors
     monkeypatch.setattr(
-        samples, "distinct_colors", lambda *args: counted.append(1) or distinct_colors(*args)
+        color_samples, "distinct_colors", lambda *args: counted.append(1) or distinct_colors(*args)
     )
     recorded = profile.profile_k(img, [2, 5, 9], 7, n_init=2, repeats=2)
     assert len(counted) == 2  # once to warm up, once for all fits

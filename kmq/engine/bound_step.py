@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.dense import SampleStep
+from kmq.engine.dense import BlockStep
 from kmq.engine.steps import TieRule
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import bounds as kernels
@@ -32,7 +32,7 @@ _SLICE = 16
 _LEAST_MOMENTS = 1 << 16
 
 
-class BoundStep(SampleStep):
+class BoundStep(BlockStep):
     """Lloyd's iteration that compares only samples and groups of centres that bounds leave open.
 
     Labels are those of `DenseStep`, bit for bit, where squared distances neither underflow nor

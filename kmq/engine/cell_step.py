@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.cells import cells_of
-from kmq.engine.dense import SampleStep
+from kmq.engine.dense import BlockStep
 from kmq.engine.steps import TieRule
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import cells as kernels
@@ -12,7 +12,7 @@ from kmq.kernels import cells as kernels
 _MOST_BLOCKS = 32
 
 
-class CellStep(SampleStep):
+class CellStep(BlockStep):
     """Lloyd's iteration that looks, in each cell, at the centres that can be nearest there.
 
     Labels are those of `DenseStep`, from the same arithmetic; the sums add whole cells by their

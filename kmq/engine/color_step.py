@@ -13,8 +13,6 @@ from kmq.kernels import color_centers, dense
 from kmq.kernels import color_team as teams
 from kmq.kernels import colors as kernels
 
-# Products of weights and squared channels stay below 2^63 up to this total weight.
-MOST_WEIGHT = 1 << 45
 # From this many colours on, a second thread gains.
 THREADED_COLORS = 6_000
 
@@ -27,7 +25,7 @@ class ColorCells:
     Parameters
     ----------
     colors : ColorSet
-        Distinct colours with their weights, of a total below `MOST_WEIGHT`.
+        Distinct colours with their weights, of a total below `samples.MOST_WEIGHT`.
     row_weight : (n,) int64, optional
         Weights of the pixels of `colors.index`, where these are not all 1.
 

@@ -1,8 +1,9 @@
-"""Brute force, and what all steps over float samples share."""
+"""Brute force, and what all steps that go over samples in blocks share."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kmq.engine.sample_step import SampleStep
 from kmq.engine.steps import TieRule, block_rows
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import dense
@@ -16,65 +17,12 @@ _KEPT_VALUES = 1 << 19
 _PASSING_ROWS = 4096
 
 
-# Adding up fewer values takes no longer in NumPy, which walks rows of few features slowly.
-_MANY_VALUES = 1 << 17
-_FEW_FEATURES = 32
-
-
-def _fit_for_kernel(X: NDArray) -> bool:
-    """Whether a kernel adds up columns sooner than NumPy, and in its order."""
-    return 1 < X.shape[1] <= _FEW_FEATURES and X.size >= _MANY_VALUES
-
-
-def column_mean(X: NDArray) -> NDArray:
-    """(d,) mean of samples, to the bit that of ``X.mean(axis=0)``."""
-    if not _fit_for_kernel(X):
-        return X.mean(axis=0)
-    sums = np.zeros(X.shape[1], X.dtype)
-    dense.add_columns(X, sums)
-    return np.true_divide(sums, np.intp(len(X)), out=sums, casting="unsafe")
-
-
-def mean_variance(X: NDArray, mean: NDArray) -> float:
-    """Mean variance of the features about their mean, as ``X.var(axis=0).mean()``.
-
-    Memory: some blocks of rows, not a copy of X, unless there is one feature alone.
-    """
-    total = np.zeros(X.shape[1], X.dtype)
-    if _fit_for_kernel(X):
-        dense.add_squares(X, mean, total)
-    else:
-        # NumPy adds up many features row by row, as blocks can go on with, but one pairwise.
-        rows = max(1, (1 << 16) // X.shape[1]) if X.shape[1] > 1 else len(X)
-        for start in range(0, len(X), rows):
-            sq = X[start : start + rows] - mean
-            sq *= sq
-            sq[0] += total
-            total = sq.sum(axis=0)
-    return (total / len(X)).mean()
-
-
-class SampleStep:
-    """What steps over float samples share: blocks, mean, samples and inertia.
-
-    Parameters
-    ----------
-    X : (n, d) float32 or float64
-        Samples, C order, read-only.
-    weight : (n,) float64
-        Weights of the samples, read-only.
-    k : int
-        Number of clusters.
-    """
-
-    pinned = 0
-    _labels: NDArray[np.int32]
+class BlockStep(SampleStep):
+    """What steps that go over samples in blocks share. Parameters as for `SampleStep`."""
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
+        super().__init__(X, weight, k)
         n, d = X.shape
-        self._X = X
-        self._weight = weight
-        self._k = k
         self._rows = block_rows(n, k)
         self._n_blocks = -(-n // self._rows)
         # A call costs some microseconds: below about 2e5 multiplications a thread gains nothing.
@@ -83,32 +31,6 @@ class SampleStep:
     def _range(self, block: int) -> tuple[int, int]:
         """Half-open range of the samples of a block."""
         return block * self._rows, min((block + 1) * self._rows, self._X.shape[0])
-
-    @property
-    def labels(self) -> NDArray[np.int32]:
-        """See `Step`."""
-        return self._labels
-
-    def n_filled(self) -> int:
-        """See `Step`."""
-        return int(np.count_nonzero(np.bincount(self.labels, minlength=self._k)))
-
-    def mean(self) -> NDArray:
-        """See `Step`."""
-        return column_mean(self._X)
-
-    def _settle_ties(self, centers: NDArray, ties: TieRule, start: int, stop: int) -> None:
-        """Let true ties among a range of samples fall as `ties` says."""
-        dense.settle_ties(
-            self._X,
-            centers,
-            ties.mean,
-            ties.shifted,
-            ties.sq_norms,
-            start,
-            stop,
-            self._labels,
-        )
 
     def inertia(self, centers: NDArray) -> float:
         """See `Step`."""
@@ -123,22 +45,8 @@ class SampleStep:
         run_blocks(task, self._n_blocks, self._threads)
         return float(parts.sum())
 
-    def sq_distances(self, centers: NDArray) -> NDArray:
-        """See `Step`."""
-        labels, mean = self.labels, self.mean()
-        shifted = centers - mean
-        sq_dist = np.empty(len(labels), self._X.dtype)
-        for first in range(0, len(labels), _PASSING_ROWS):
-            rows = slice(first, first + _PASSING_ROWS)
-            sq_dist[rows] = np.square(self._X[rows] - mean - shifted[labels[rows]]).sum(axis=1)
-        return sq_dist
 
-    def sample(self, i: int) -> tuple[NDArray, float, int]:
-        """See `Step`."""
-        return self._X[i], float(self._weight[i]), int(self.labels[i])
-
-
-class DenseStep(SampleStep):
+class DenseStep(BlockStep):
     """Brute force over float samples: every sample against every centre.
 
     Memory: n · (4 + itemsize) bytes for labels and distances, at most 32 · k · d float64 for
@@ -159,10 +67,6 @@ class DenseStep(SampleStep):
         self.sums = self._block_sums[0]
         self.counts = self._block_counts[0]
         self.reset()
-
-    def reset(self) -> None:
-        """See `Step`."""
-        self._labels = np.full(self._X.shape[0], -1, np.int32)
 
     def _label(self, centers: NDArray, start: int, stop: int) -> int:
         """Label a range of samples; the number of labels that changed."""

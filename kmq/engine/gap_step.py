@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.dense import SampleStep
+from kmq.engine.dense import BlockStep
 from kmq.engine.steps import TieRule
 from kmq.engine.threads import run_blocks
 from kmq.kernels import gaps as kernels
@@ -17,7 +17,7 @@ _FRESH = 16
 _LEAST_LEFT = 1e-3
 
 
-class GapStep(SampleStep):
+class GapStep(BlockStep):
     """Lloyd's iteration that passes by the samples whose nearest centre cannot have changed.
 
     Labels are those of `DenseStep`. Sums follow the samples that move, and are made afresh every

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine import seeding
-from kmq.engine.color_seeding import ColorPotential
-from kmq.engine.color_step import MOST_WEIGHT, ColorCells, ColorStep
-from kmq.engine.colors import ColorSet, distinct_colors
-from kmq.engine.dense import column_mean, mean_variance
+from kmq.engine.sample_step import column_mean, mean_variance
 from kmq.engine.steps import Step, choose_step
 
 MOST_CHANNELS = 4
+# Products of weights and squared channels stay below 2^63 up to this total weight.
+MOST_WEIGHT = 1 << 45
 # Below, float samples are quicker, and k-means++ can follow scikit-learn's rounding.
 LEAST_PIXELS = 8193
 
@@ -109,87 +108,6 @@ class FloatSamples:
         return labels
 
 
-class ColorSamples:
-    """Pixels of 8 bits, as their distinct colours.
-
-    Parameters
-    ----------
-    pixels : (n, d) uint8
-        Pixels of 1 to 4 channels, C order.
-    weight : (n,) float64, optional
-        Whole weights of a total below `MOST_WEIGHT`; 1 for each by default.
-    shared : bool, default=False
-        Whether several fits work on these samples. Else labels are spread once, and in place.
-    """
-
-    def __init__(
-        self, pixels: NDArray[np.uint8], weight: NDArray | None = None, shared: bool = False
-    ) -> None:
-        self._shared = shared
-        self._pixels = pixels
-        self._weight = weight
-        found = distinct_colors(pixels)
-        if weight is None:
-            self.cells = ColorCells(found)
-            return
-        whole = weight.astype(np.int64)
-        assert found.index is not None
-        counts = np.zeros(len(found.colors), np.int64)
-        np.add.at(counts, found.index, whole)
-        sorted_set = len(found.colors) == len(pixels) and (found.colors == pixels).all()
-        index = None if sorted_set else found.index
-        self.cells = ColorCells(
-            ColorSet(found.colors, counts, index), None if sorted_set else whole
-        )
-
-    def __len__(self) -> int:
-        return len(self._pixels)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """See `Samples`."""
-        return np.dtype(np.float64)
-
-    @cached_property
-    def floats(self) -> NDArray[np.float64]:
-        """See `Samples`."""
-        floats = self._pixels.astype(np.float64)
-        floats.flags.writeable = False
-        return floats
-
-    @cached_property
-    def weight(self) -> NDArray[np.float64]:
-        """See `Samples`."""
-        return np.ones(len(self)) if self._weight is None else self._weight
-
-    def mean_variance(self) -> float:
-        """See `Samples`."""
-        return self.cells.mean_variance()
-
-    def step(self, k: int) -> Step:
-        """See `Samples`."""
-        return ColorStep(self.cells, k)
-
-    def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray:
-        """See `Samples`."""
-        if self._weight is None:
-            first = seeding.uniform_row(len(self), rng)
-        else:
-            first = rng.choice(len(self), p=self._weight / self._weight.sum())
-        potential = ColorPotential(self.cells, k)
-        picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
-        return self._pixels[picked].astype(np.float64)
-
-    def random(self, k: int, rng: np.random.RandomState) -> NDArray:
-        """See `Samples`."""
-        return self._pixels[seeding.random_rows(len(self), k, self.weight, rng)].astype(np.float64)
-
-    def spread(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-        """See `Samples`."""
-        colors = self.cells.colors
-        return labels if colors.index is None else colors.spread(labels, last=not self._shared)
-
-
 def choose_samples(X: NDArray, weight: NDArray | None, shared: bool = False) -> Samples:
     """Take samples as distinct colours where they are such, and else as floats.
 
@@ -208,6 +126,8 @@ def choose_samples(X: NDArray, weight: NDArray | None, shared: bool = False) -> 
     """
     pixels = _as_pixels(X, weight)
     if pixels is not None:
+        from kmq.engine.color_samples import ColorSamples
+
         return ColorSamples(pixels, weight, shared)
     if X.dtype == np.uint8:
         X = X.astype(np.float64)

@@ -171,13 +171,13 @@ class _Replay:
 
 def _choose_potential(X: NDArray, weight: NDArray, mean: NDArray) -> Potential:
     """Return the way to keep the potential that fits the samples."""
+    n, d = X.shape
+    if n <= _FEW_SAMPLES:
+        return _Replay(X, weight, mean)
     from kmq.engine.cell_seeding import CellPotential, TilesThenCells
     from kmq.engine.potentials import SinglePotential, SketchPotential
     from kmq.engine.tile_seeding import TilePotential
 
-    n, d = X.shape
-    if n <= _FEW_SAMPLES:
-        return _Replay(X, weight, mean)
     single = X.dtype == np.float32
     if single and d <= MOST_CELL_FEATURES:
         return SinglePotential(TilesThenCells(X, weight, mean), weight)

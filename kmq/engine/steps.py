@@ -21,6 +21,9 @@ MOST_DENSE_FEATURES = 16
 LEAST_GAP_WORK = 1_000_000
 LEAST_BOUND_WORK = 20_000_000
 _FEATURES_IN_CACHE = 128
+# An iteration of so little work takes NumPy some tenths of a millisecond. Loading compiled code
+# takes a process some hundred, and compiling it on a new machine a second.
+_MOST_PLAIN_WORK = 50_000
 _MOST_BLOCKS = 32
 _LEAST_ROWS = 1024
 
@@ -127,6 +130,11 @@ def block_rows(n: int, k: int) -> int:
 def choose_step(X: NDArray, weight: NDArray[np.float64], k: int) -> Step:
     """Return the fastest step for these samples; the results do not depend on the choice."""
     n, d = X.shape
+    if n < 2 * _LEAST_ROWS and n * d * k <= _MOST_PLAIN_WORK:
+        from kmq.engine.plain_step import PlainStep, pays
+
+        if pays():
+            return PlainStep(X, weight, k)
     if d <= MOST_CELL_FEATURES and n * k >= LEAST_CELL_PAIRS:
         from kmq.engine.cell_step import CellStep
 

@@ -1,0 +1,116 @@
+"""What all steps over float samples share. Nothing here loads a kernel before it is needed."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kmq.engine.steps import TieRule
+
+_ROWS = 4096
+# Adding up fewer values takes no longer in NumPy, which walks rows of few features slowly.
+_MANY_VALUES = 1 << 17
+_FEW_FEATURES = 32
+
+
+def _fit_for_kernel(X: NDArray) -> bool:
+    """Whether a kernel adds up columns sooner than NumPy, and in its order."""
+    return 1 < X.shape[1] <= _FEW_FEATURES and X.size >= _MANY_VALUES
+
+
+def column_mean(X: NDArray) -> NDArray:
+    """(d,) mean of samples, to the bit that of ``X.mean(axis=0)``."""
+    if not _fit_for_kernel(X):
+        return X.mean(axis=0)
+    from kmq.kernels import dense
+
+    sums = np.zeros(X.shape[1], X.dtype)
+    dense.add_columns(X, sums)
+    return np.true_divide(sums, np.intp(len(X)), out=sums, casting="unsafe")
+
+
+def mean_variance(X: NDArray, mean: NDArray) -> float:
+    """Mean variance of the features about their mean, as ``X.var(axis=0).mean()``.
+
+    Memory: some blocks of rows, not a copy of X, unless there is one feature alone.
+    """
+    total = np.zeros(X.shape[1], X.dtype)
+    if _fit_for_kernel(X):
+        from kmq.kernels import dense
+
+        dense.add_squares(X, mean, total)
+    else:
+        # NumPy adds up many features row by row, as blocks can go on with, but one pairwise.
+        rows = max(1, (1 << 16) // X.shape[1]) if X.shape[1] > 1 else len(X)
+        for start in range(0, len(X), rows):
+            sq = X[start : start + rows] - mean
+            sq *= sq
+            sq[0] += total
+            total = sq.sum(axis=0)
+    return (total / len(X)).mean()
+
+
+class SampleStep:
+    """What steps over float samples share: the samples, their labels, mean and distances.
+
+    Parameters
+    ----------
+    X : (n, d) float32 or float64
+        Samples, C order, read-only.
+    weight : (n,) float64
+        Weights of the samples, read-only.
+    k : int
+        Number of clusters.
+    """
+
+    pinned = 0
+    _labels: NDArray[np.int32]
+
+    def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
+        self._X = X
+        self._weight = weight
+        self._k = k
+
+    def reset(self) -> None:
+        """See `Step`."""
+        self._labels = np.full(self._X.shape[0], -1, np.int32)
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """See `Step`."""
+        return self._labels
+
+    def n_filled(self) -> int:
+        """See `Step`."""
+        return int(np.count_nonzero(np.bincount(self.labels, minlength=self._k)))
+
+    def mean(self) -> NDArray:
+        """See `Step`."""
+        return column_mean(self._X)
+
+    def _settle_ties(self, centers: NDArray, ties: TieRule, start: int, stop: int) -> None:
+        """Let true ties among a range of samples fall as `ties` says."""
+        from kmq.kernels import dense
+
+        dense.settle_ties(
+            self._X,
+            centers,
+            ties.mean,
+            ties.shifted,
+            ties.sq_norms,
+            start,
+            stop,
+            self._labels,
+        )
+
+    def sq_distances(self, centers: NDArray) -> NDArray:
+        """See `Step`."""
+        labels, mean = self.labels, self.mean()
+        shifted = centers - mean
+        sq_dist = np.empty(len(labels), self._X.dtype)
+        for first in range(0, len(labels), _ROWS):
+            rows = slice(first, first + _ROWS)
+            sq_dist[rows] = np.square(self._X[rows] - mean - shifted[labels[rows]]).sum(axis=1)
+        return sq_dist
+
+    def sample(self, i: int) -> tuple[NDArray, float, int]:
+        """See `Step`."""
+        return self._X[i], float(self._weight[i]), int(self.labels[i])
