@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.cells import cells_of
-from kmq.engine.potentials import DoubleDraws
+from kmq.engine.potentials import DoubleDraws, shifted_rows
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.engine.tile_seeding import TilePotential
 from kmq.kernels import cell_seeding as kernels
@@ -107,7 +107,7 @@ class CellPotential:
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
-        points = self._points(np.array([first]))
+        points = shifted_rows(self._X, self._mean, np.array([first]))
 
         def lower(worker: int, first: int, last: int) -> None:
             kernels.lower_cells(
@@ -124,7 +124,7 @@ class CellPotential:
     def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
         """See `Potential`."""
         n_blocks = -(-self._n_bundles // self._in_block)
-        points = self._points(candidates)
+        points = shifted_rows(self._X, self._mean, candidates)
         gains = np.empty((n_blocks, len(candidates)))
 
         def compare(worker: int, first: int, last: int) -> None:
@@ -139,7 +139,7 @@ class CellPotential:
 
     def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
-        points = self._points(candidates)
+        points = shifted_rows(self._X, self._mean, candidates)
 
         def compare(worker: int, first: int, last: int) -> None:
             kernels.mark_candidates(self._cells, self._closest, points, first, last, sq_dist)
@@ -154,10 +154,6 @@ class CellPotential:
 
         self._run(take, self._n_bundles, 8)
         self._rounds += 1
-
-    def _points(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Some samples less the mean, subtracted in their own precision."""
-        return (self._X[rows] - self._mean).astype(np.float64, copy=False)
 
     def _run(self, task: Callable[[int, int, int], None], n_blocks: int, grain: int) -> None:
         """Run a task on as many threads as the round has work for."""

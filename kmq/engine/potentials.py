@@ -17,6 +17,11 @@ _ROWS_BY_FOURS = 8
 _LEAST_WIDTH = 1e-100
 
 
+def shifted_rows(X: NDArray, mean: NDArray, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Some samples less a mean, subtracted in their own precision."""
+    return (X[rows] - mean).astype(np.float64, copy=False)
+
+
 class DoubleDraws:
     """Draws by a running sum in float64.
 
@@ -181,7 +186,7 @@ class SketchPotential:
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
-        points = self._points(np.array([first]))
+        points = shifted_rows(self._field.X, self._field.mean, np.array([first]))
 
         def begin(worker: int, first: int, last: int) -> None:
             kernels.start_field(self._field, points, first, last)
@@ -223,7 +228,8 @@ class SketchPotential:
         """Mark where candidates are closer; by how much each would lower the potential."""
         t = len(candidates)
         # The last is repeated up to whole fours.
-        points = self._points(candidates[np.minimum(np.arange(-(-t // 4) * 4), t - 1)])
+        by_fours = candidates[np.minimum(np.arange(-(-t // 4) * 4), t - 1)]
+        points = shifted_rows(self._field.X, self._field.mean, by_fours)
         rounded = np.empty(points.shape, np.float32)
         sketch.round_points(points, self._middle, self._field.step[0], rounded)
         n_blocks = -(-len(self._field.nearer) // self._in_block)
@@ -236,10 +242,6 @@ class SketchPotential:
 
         run_blocks(compare, n_blocks, self._threads)
         return gains.sum(axis=0)
-
-    def _points(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Some samples less the mean, subtracted in their own precision."""
-        return (self._field.X[rows] - self._field.mean).astype(np.float64, copy=False)
 
     def _run(self, task: Callable[[int, int, int], None]) -> None:
         """Run a task over the tiles."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.potentials import DoubleDraws
+from kmq.engine.potentials import DoubleDraws, shifted_rows
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import tile_seeding as kernels
 from kmq.kernels.rows import TILE
@@ -52,7 +52,7 @@ class TilePotential:
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
-        self._lower(self._points(np.array([first])), 1)
+        self._lower(shifted_rows(self._X, self._mean, np.array([first])), 1)
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
@@ -60,7 +60,7 @@ class TilePotential:
 
     def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
         """See `Potential`."""
-        points = self._points(candidates)
+        points = shifted_rows(self._X, self._mean, candidates)
         n_blocks = -(-len(self._tiles.weight) // self._in_block)
         gains = np.empty((n_blocks, len(points)))
 
@@ -74,7 +74,7 @@ class TilePotential:
 
     def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
-        points = self._points(candidates)
+        points = shifted_rows(self._X, self._mean, candidates)
 
         def compare(worker: int, first: int, last: int) -> None:
             kernels.mark_candidates(self._tiles, points, first, last, sq_dist)
@@ -99,7 +99,3 @@ class TilePotential:
             kernels.lower_closest(self._tiles, point, bit, first, last, self._draws.stale)
 
         run_blocks(lower, len(self._tiles.weight), self._threads, grain=64)
-
-    def _points(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Some samples less the mean, subtracted in their own precision."""
-        return (self._X[rows] - self._mean).astype(np.float64, copy=False)
