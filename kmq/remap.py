@@ -153,15 +153,21 @@ class VisibleColors:
     def _dither(
         self, palette: NDArray[np.uint8], indices: NDArray[np.unsignedinteger], how: Dithering
     ) -> None:
-        """Replace the indices of opaque pixels by dithered ones among the opaque colours."""
+        """Replace the indices of opaque pixels by dithered ones.
+
+        Colours are chosen among those that are opaque and those, not quite so, that some opaque
+        pixels had before: where clusters mix both, few others may be left.
+        """
         from kmq.engine.dither import dither
 
-        rows = np.flatnonzero(palette[:, 3] == OPAQUE)
-        if len(rows) == 0:
-            return
         shown = self.shown
+        usable = palette[:, 3] == OPAQUE
         if self._pixels.shape[2] == 4:
             shown = self._pixels[..., 3] == OPAQUE
+            usable[indices[shown]] = True
+        rows = np.flatnonzero(usable)
+        if len(rows) == 0:
+            return
         chosen = dither(
             self._pixels[..., :3],
             palette[rows, :3],

@@ -86,6 +86,22 @@ def test_transparent_pixels_have_one_entry_and_no_part(see_through, tmp_path, al
     assert np.array_equal(read.rgb_matrix, picture.rgb_matrix)
 
 
+def test_dithering_keeps_to_colours_where_none_of_them_is_opaque(rng):
+    pixels = rng.integers(0, 40, (32, 32, 3), np.uint8)
+    pixels[:, :16, 0] += 200
+    pixels[:, 16:, 1] += 200
+    alpha = np.full((32, 32), 255, np.uint8)
+    # The cluster of greens is of opaque and translucent pixels, that of reds is opaque.
+    alpha[::2, 16:] = 235
+    img = image.Image(pixels, alpha=alpha)
+    plain = image.quantize_image(img, 2, random_state=0)
+    assert sorted(plain.palette_alpha) == [245, 255]
+    for dither in ("floyd-steinberg", "bayer"):
+        picture = image.quantize_image(img, 2, random_state=0, dither=dither)
+        assert (picture.rgb_matrix[:, 16:, 1] > 150).all()
+        assert picture.cost < 2 * plain.cost
+
+
 def test_matte_lays_partial_opacity_on_its_ground():
     img = image.Image(
         np.array([[[0, 100, 255], [7, 7, 7]]], np.uint8), alpha=np.array([[51, 0]], np.uint8)
