@@ -26,6 +26,7 @@ const digits = (value, n) => value.toLocaleString("en", { maximumSignificantDigi
 const share = (value) => (100 * value).toFixed(value < 0.0995 ? 2 : 1) + " %";
 const size = (n) => (n < 1000 ? `${n} B` : n < 1e6 ? `${digits(n / 1e3, 3)} kB` : `${digits(n / 1e6, 3)} MB`);
 const time = (s) => (s < 1 ? `${digits(s * 1e3, 3)} ms` : `${digits(s, 3)} s`);
+const colours = (n) => `${digits(n, 9)} distinct colour${n === 1 ? "" : "s"}`;
 const decibels = (value) => (value === null ? "∞" : `${value.toFixed(2)} dB`);
 
 let chosen = 0;
@@ -342,7 +343,7 @@ function choose(i) {
 }
 
 function build() {
-  const notes = [`${data.width} × ${data.height} pixels`, `${digits(data.distinct, 9)} distinct colours`];
+  const notes = [`${data.width} × ${data.height} pixels`, colours(data.distinct)];
   if (data.bytes !== null) notes.push(size(data.bytes));
   $("name").textContent = data.name || "A picture in few colours";
   $("facts").textContent = notes.join(" · ");
@@ -360,7 +361,7 @@ function build() {
   );
   const many = data.cloud.of > points.length ? `${digits(points.length, 9)} of ` : "";
   $("cloud-note").textContent =
-    `${many}${digits(data.cloud.of, 9)} distinct colours; rings are the palette. Drag or use the arrow keys to turn.`;
+    `${many}${colours(data.cloud.of)}; rings are the palette. Drag or use the arrow keys to turn.`;
   $("charts").replaceChildren(...CHARTS.map(chart));
   $("table").replaceChildren(
     element("thead", {}, element("tr", {}, ...COLUMNS.map(([name]) => element("th", { scope: "col", text: name })))),
