@@ -74,7 +74,7 @@ def test_lines_in_step_find_room_for_all_their_cells(monkeypatch):
 
 def test_nearest_forgets_cells_when_there_is_no_more_room(rng, monkeypatch):
     monkeypatch.setattr(engine, "_MOST_TILES", 4)
-    palette = rng.integers(0, 256, (30, 3), np.uint8)
+    palette = np.repeat(rng.integers(0, 256, (40, 3), np.uint8), 40, axis=0)
     colors = rng.integers(0, 256, (3000, 3), np.uint8)
     sq = ((colors[:, None].astype(int) - palette) ** 2).sum(axis=2)
     assert np.array_equal(engine.map_to_palette(colors, palette), sq.argmin(axis=1))
@@ -106,6 +106,32 @@ def test_diffusion_is_the_textbooks(rng, method, serpentine, strength):
     # float32 and float64 round apart once in a long while, and go on differing from there.
     assert (ours == theirs).mean() > 0.98
     assert np.array_equal(ours[:6], theirs[:6])
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("serpentine", [True, False])
+def test_diffusion_is_the_textbooks_at_any_width(rng, width, serpentine):
+    pixels = rng.integers(0, 256, (9, width, 3), np.uint8)
+    palette = rng.integers(0, 256, (5, 3), np.uint8)
+    for method in TAPS:
+        ours = engine.dither(pixels, palette, method, serpentine=serpentine)
+        assert np.array_equal(ours, naive(pixels, palette, method, 1.0, serpentine))
+
+
+def test_diffusion_is_the_textbooks_where_cells_have_many_candidates(rng):
+    palette = rng.integers(96, 112, (600, 3), np.uint8)
+    pixels = rng.integers(92, 116, (12, 13, 3), np.uint8)
+    ours = engine.dither(pixels, palette, "atkinson")
+    theirs = naive(pixels, palette, "atkinson", 1.0, True)
+    assert np.array_equal(ours, theirs)
+
+
+def test_what_lies_beyond_a_picture_changes_nothing(rng):
+    memory = rng.integers(0, 256, (12, 10, 3), np.uint8)
+    palette = rng.integers(0, 256, (9, 3), np.uint8)
+    for method in METHODS:
+        whole = engine.dither(memory[:7].copy(), palette, method)
+        assert np.array_equal(engine.dither(memory[:7], palette, method), whole)
 
 
 @pytest.mark.parametrize("method", METHODS)

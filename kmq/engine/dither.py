@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import dither as kernels
 from kmq.kernels.dither import FEW, IN_STEP
-from kmq.kernels.nearest import CELLS, FAR, TILE, Grid, map_colors
+from kmq.kernels.nearest import CELLS, FAR, GROUPS, TILE, Grid, map_colors
 from kmq.kernels.sieve import CHUNK
 from kmq.kernels.simd import LANES
 
@@ -33,31 +33,34 @@ _TAPS = {
 }
 
 
-def _grid(palette: NDArray[np.uint8], lines: int = 1) -> Grid:
+def _grid(palette: NDArray[np.uint8], lines: int = FEW) -> Grid:
     """A grid of which no cell is known yet, with room for what some lines need at once."""
     k = len(palette)
     room = -(-k // LANES) * LANES
     channels = np.full((3, room), FAR, np.float32)
     channels[:, :k] = palette.T
     # Each tile in a cache line; pages of those that are never used are never touched.
-    size = 8 * TILE
-    n_tiles = 1 + max(_MOST_TILES, lines * CHUNK * -(-k // TILE))
+    size = 4 * TILE
+    n_tiles = CELLS + max(_MOST_TILES, lines * CHUNK * ((k - 1) // TILE))
     memory = np.empty(size * (n_tiles + 1), np.uint8)
     start = -memory.ctypes.data % size
-    tiles = memory[start : start + size * n_tiles].reshape(n_tiles, size)
+    tiles = memory[start : start + size * n_tiles].view(np.int32).reshape(n_tiles, TILE)
+    wide = palette.astype(np.int32)
     return Grid(
-        np.column_stack([palette, np.zeros(k)]).astype(np.float32),
+        wide @ np.array([1, 1 << 8, 1 << 16], np.int32),
         channels,
-        np.zeros(CELLS, np.int32),
+        np.zeros(GROUPS, np.uint8),
         tiles,
-        tiles.view(np.int32),
-        np.zeros(k, np.int32),
-        np.ones(1, np.int64),
+        np.empty((n_tiles, TILE), np.uint8 if k <= 256 else np.int32),
+        np.empty(n_tiles, np.int32),
+        np.full(1, CELLS),
         np.empty((3, room), np.float32),
         np.empty(room, np.float32),
         np.empty(room, np.int32),
         np.empty(k, np.uint64),
-        np.empty((k, CHUNK), np.int32),
+        np.empty(CHUNK, np.int32),
+        np.empty(CHUNK, np.int64),
+        np.empty(CHUNK, np.int64),
     )
 
 
@@ -130,7 +133,8 @@ def dither(
     shown = np.ones((height, width), bool) if shown is None else np.ascontiguousarray(shown)
     indices = np.zeros((height, width), np.int32)
     if method == "bayer":
-        offsets = np.rint(strength * _amplitude(palette) * _bayer()).astype(np.int64)
+        offsets = np.rint(strength * _amplitude(palette) * _bayer()).astype(np.int32)
+        offsets = np.tile(offsets, -(-width // len(offsets)))[:, :width].copy()
         n_blocks = -(-height // _ROWS)
         threads = max(1, min(n_threads(), n_blocks))
         grids = [_grid(palette) for _ in range(threads)]

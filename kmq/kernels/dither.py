@@ -2,39 +2,48 @@
 
 A pixel of error diffusion waits for the error of its neighbour, some hundred cycles away. So a
 picture is cut into bands, and several bands are run in step: what one waits for is another's
-time to work. A band begins some rows above its first, to have errors to start with.
+time to work. A band begins some rows above its first, to have errors to start with. Lines are
+kept in the order in which they are scanned.
 
 Floyd and Steinberg (1976), Proc. SID 17; Atkinson's filter of the first Macintosh; Sierra's
 three-row filter (1989). Ordered dithering: Bayer (1973), IEEE ICC.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
 from kmq.kernels.jit import kernel
-from kmq.kernels.nearest import find, find_row, learn
+from kmq.kernels.nearest import find, learn, write_search
+from kmq.kernels.vectors import FLOAT, INT, LANES, SIZE, Code, constant, every, vector
 
-# A pixel is a vector of this many floats: red, green, blue and a zero.
+# A pixel is a vector of this many floats: red, green, blue, and whether it is shown.
 WIDE = 4
 # The most lines that are run in step.
 IN_STEP = 8
 FEW = 4
-# Mark of a pixel that is shown: rounds to zero.
-SHOWN = np.float32(0.25)
+# Pixels of a vector.
+_FOUR = LANES // WIDE
+# Mark of a pixel that is shown.
+_SHOWN = 2.0
+# Rows of errors that are kept, and columns more on either side, of which vectors may read.
+_ROWS = 3
+_MARGIN = 8
+_BYTE = ir.IntType(8)
 
 
 def _diffuse_lines(
     typingctx: Any,
     like: Any,
-    cells: Any,
+    known: Any,
     tiles: Any,
+    following: Any,
     rows: Any,
-    palette: Any,
-    lines: Any,
+    errors: Any,
     starts: Any,
     across: Any,
     shares: Any,
@@ -47,70 +56,36 @@ def _diffuse_lines(
     back for the store of another line just before, which processors take for one to the same place.
 
     like     n zeros                a tuple: its length is the number of lines
-    cells, tiles, rows, palette     of a grid
-    lines    (m, 4)    float32      inout: pixels with the errors from above, and whether they are
+    known, tiles, following, rows   of a grid
+    errors   (m,)      float32      inout: pixels with the errors from above, and whether they are
                                     shown; then what was wanted less what was chosen, and zero
-    starts   (n, 2)    int64        of each line, its first pixel and the step to the next
+    starts   (n,)      int64        where in this each line begins
     across   int64                  pixels of each line that are done
     shares   (2,)      float32      share of an error that the next pixel and the one after get
     carried  (n, 2, 4) float32      inout: errors for the next pixel and the one after
-    chosen   (w, 8)    int32        out: rows of the palette; where this ends early, of the pixels
-                                    at which it did, the complement of the cell where that is
-                                    not yet known
+    chosen   (n, w)    int32        out: rows of the palette; where this ends early, of the pixels
+                                    at which it did, what `find` says of them
     Returns how many pixels of each line are done.
     """
     n_lines = len(like)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        size, number, real = ir.IntType(64), ir.IntType(32), ir.FloatType()
-        ints, reals = ir.VectorType(number, WIDE), ir.VectorType(real, WIDE)
-        arrays = {
-            place: context.make_array(kind)(context, builder, args[place])
-            for place, kind in enumerate(signature.args)
-            if isinstance(kind, types.Array)
-        }
+        code = Code(context, builder, signature, args)
 
-        def pixels(array: int) -> Any:
-            return builder.bitcast(arrays[array].data, reals.as_pointer())
+        lowest, highest = every(FLOAT, 0.0, WIDE), every(FLOAT, 255.0, WIDE)
 
-        def constant(kind: Any, *lanes: Any) -> Any:
-            return ir.Constant(kind, lanes if len(lanes) == WIDE else lanes * WIDE)
+        def packed(value: Any) -> Any:
+            """The colour that a pixel rounds to, in one number."""
+            whole = builder.fptosi(builder.fadd(value, every(FLOAT, 0.5, WIDE)), vector(INT, WIDE))
+            bytes_ = code.pick(builder.bitcast(whole, vector(_BYTE)), range(0, LANES, WIDE))
+            return builder.bitcast(bytes_, INT)
 
-        def splat(value: Any, lane: int) -> Any:
-            return builder.shuffle_vector(value, value, constant(ints, lane))
-
-        def bounded(value: Any) -> Any:
-            """Between 0 and 255."""
-            for comparison, limit in ((">", 0.0), ("<", 255.0)):
-                limits = constant(reals, limit)
-                within = builder.fcmp_ordered(comparison, value, limits)
-                value = builder.select(within, value, limits)
-            return value
-
-        def found_for(value: Any) -> Any:
-            """Row of the colour nearest to what a pixel rounds to."""
-            whole = builder.fptosi(builder.fadd(value, constant(reals, 0.5)), ints)
-            return find_row(context, builder, signature.args[1:4], args[1:4], whole)
-
-        def share(place: int) -> Any:
-            value = builder.load(builder.gep(arrays[8].data, [size(place)]))
-            lane = builder.insert_element(ir.Constant(reals, ir.Undefined), value, number(0))
-            return splat(lane, 0)
-
-        share_next, share_after = share(0), share(1)
-        width = builder.extract_value(arrays[10].shape, 0)
-        at, steps, before = [], [], [args[7]]
-        for line in range(n_lines):
-            first, step = (
-                builder.load(builder.gep(arrays[6].data, [size(2 * line + part)]))
-                for part in range(2)
-            )
-            steps.append(builder.mul(step, size(4 * WIDE)))
-            first = builder.add(first, builder.mul(args[7], step))
-            before.append(builder.gep(pixels(5), [first]))
-            for part in range(2):
-                place = builder.gep(pixels(9), [size(2 * line + part)])
-                before.append(builder.load(place, align=4))
+        share_next, share_after = (code.splat(code.scalar(8, place), WIDE) for place in range(2))
+        width = code.length(10, 1)
+        lines = range(n_lines)
+        begins = [code.pointer(5, code.scalar(6, line)) for line in lines]
+        ends = [code.pointer(10, code.mul(width, line)) for line in lines]
+        before = [code.load(9, WIDE * place, lanes=WIDE) for place in range(2 * n_lines)]
         start = builder.block
         head, body, commit, unknown, done = (
             builder.append_basic_block(name)
@@ -118,63 +93,58 @@ def _diffuse_lines(
         )
         builder.branch(head)
         builder.position_at_end(head)
-        carried_on = []
-        for value in before:
+        phis = []
+        for value in [args[7], *before]:
             phi = builder.phi(value.type)
             phi.add_incoming(value, start)
-            carried_on.append(phi)
-        done_so_far = carried_on[0]
-        at, now, after = (carried_on[1 + part :: 3] for part in range(3))
-        builder.cbranch(builder.icmp_signed("<", done_so_far, width), body, done)
+            phis.append(phi)
+        at, now, after = phis[0], phis[1::2], phis[2::2]
+        builder.cbranch(builder.icmp_signed("<", at, width), body, done)
 
         builder.position_at_end(body)
-        wanted = [builder.load(place, align=4) for place in at]
-        values = [bounded(builder.fadd(*both)) for both in zip(wanted, now, strict=True)]
-        found = [found_for(value) for value in values]
-        least = found[0]
-        for row in found[1:]:
-            least = builder.or_(least, row)
-        targets = [
-            builder.add(builder.mul(done_so_far, size(IN_STEP)), size(line))
-            for line in range(n_lines)
-        ]
-        builder.cbranch(builder.icmp_signed("<", least, number(0)), unknown, commit)
+        places = [builder.gep(begin, [code.mul(at, WIDE)]) for begin in begins]
+        targets = [builder.gep(end, [at]) for end in ends]
+        wanted = [code.load_from(place, WIDE) for place in places]
+        sums = [builder.fadd(*both) for both in zip(wanted, now, strict=True)]
+        values = [code.lower(code.higher(value, lowest), highest) for value in sums]
+        found, missing = write_search(code, range(1, 4), [packed(value) for value in values])
+        builder.cbranch(missing, unknown, commit)
 
         builder.position_at_end(unknown)
-        for row, target in zip(found, targets, strict=True):
-            builder.store(row, builder.gep(arrays[10].data, [target]))
+        for place, target in zip(found, targets, strict=True):
+            builder.store(place, target)
         builder.branch(done)
 
         builder.position_at_end(commit)
-        ahead = [builder.add(done_so_far, size(1))]
-        for line in range(n_lines):
-            row = found[line]
-            builder.store(row, builder.gep(arrays[10].data, [targets[line]]))
-            color = builder.load(builder.gep(pixels(4), [builder.zext(row, size)]), align=4)
+        ahead = [code.add(at, 1)]
+        for line in lines:
+            place = builder.zext(found[line], SIZE)
+            row = code.scalar(4, place)
+            row = builder.zext(row, INT) if row.type.width < INT.width else row
+            builder.store(row, targets[line])
+            chosen_bytes = builder.bitcast(code.pointer(2, place), _BYTE.as_pointer())
+            color = builder.uitofp(code.load_from(chosen_bytes, WIDE), vector(FLOAT, WIDE))
             shown = builder.fcmp_ordered(
-                ">", splat(wanted[line], 3), constant(reals, 0.0, 0.0, 0.0, 1.0)
+                ">", code.pick(wanted[line], [3] * WIDE), constant(FLOAT, (0.0, 0.0, 0.0, _SHOWN))
             )
-            error = builder.fsub(values[line], color)
-            error = builder.select(shown, error, constant(reals, 0.0))
-            builder.store(error, at[line], align=4)
-            byte = builder.gep(builder.bitcast(at[line], cgutils.voidptr_t), [steps[line]])
-            ahead.append(builder.bitcast(byte, reals.as_pointer()))
+            error = builder.select(
+                shown, builder.fsub(values[line], color), every(FLOAT, 0.0, WIDE)
+            )
+            code.store_to(error, places[line])
             ahead.append(builder.fadd(after[line], builder.fmul(share_next, error)))
             ahead.append(builder.fmul(share_after, error))
-        for phi, value in zip(carried_on, ahead, strict=True):
+        for phi, value in zip(phis, ahead, strict=True):
             phi.add_incoming(value, builder.block)
         builder.branch(head)
 
         builder.position_at_end(done)
-        for line in range(n_lines):
-            for part, value in enumerate((now[line], after[line])):
-                place = builder.gep(pixels(9), [size(2 * line + part)])
-                builder.store(value, place, align=4)
-        return done_so_far
+        for place, value in enumerate(phis[1:]):
+            code.store(value, 9, WIDE * place)
+        return at
 
     return (
         types.int64(
-            like, cells, tiles, rows, palette, lines, starts, across, shares, carried, chosen
+            like, known, tiles, following, rows, errors, starts, across, shares, carried, chosen
         ),
         codegen,
     )
@@ -183,113 +153,164 @@ def _diffuse_lines(
 _diffuse: Any = intrinsic(_diffuse_lines)
 
 
-def _read_pixel(typingctx: Any, pixels: Any, place: Any, shown: Any, lines: Any, at: Any) -> Any:
-    """Take a pixel of bytes as a vector of floats.
+def _read_pixels(
+    typingctx: Any, pixels: Any, shown: Any, pixel: Any, forth: Any, errors: Any, at: Any
+) -> Any:
+    """Take four pixels of bytes as floats, and whether they are shown.
 
-    pixels  (n,)   uint8    channels of all pixels; one more than the pixel's is read
-    place   int64           the pixel's first channel
-    shown   float32         what goes with it
-    lines   (m, 4) float32  out: pixels
-    at      int64           which of them
+    pixels  (n,)     uint8    channels of all pixels; those of six are read
+    shown   (n / 3,) bool     whether they are shown
+    pixel   int64             the first of the four
+    forth   bool              whether they go from left to right
+    errors  (m,)     float32  out: pixels
+    at      int64             where in this they go
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        ints, reals = (ir.VectorType(kind, WIDE) for kind in (ir.IntType(8), ir.FloatType()))
-        source, target = (
-            context.make_array(signature.args[array])(context, builder, args[array]).data
-            for array in (0, 3)
-        )
-        place = builder.bitcast(builder.gep(source, [args[1]]), ints.as_pointer())
-        value = builder.uitofp(builder.load(place, align=1), reals)
-        value = builder.insert_element(value, args[2], ir.IntType(32)(3))
-        to = builder.gep(builder.bitcast(target, reals.as_pointer()), [args[4]])
-        builder.store(value, to, align=4)
+        code = Code(context, builder, signature, args)
+        channels = code.load(0, code.mul(args[2], 3))
+        marks = builder.mul(code.load(1, args[2], lanes=_FOUR), every(_BYTE, int(_SHOWN), _FOUR))
+        marks = code.pick(marks, [lane % _FOUR for lane in range(LANES)])
+
+        def floats(order: Iterable[int]) -> Any:
+            lanes = [lane for i in order for lane in (3 * i, 3 * i + 1, 3 * i + 2, LANES + i)]
+            both = builder.shuffle_vector(channels, marks, constant(INT, lanes))
+            return builder.uitofp(both, vector(FLOAT))
+
+        one_way, other_way = floats(range(_FOUR)), floats(reversed(range(_FOUR)))
+        code.store(builder.select(args[3], one_way, other_way), 4, args[5])
         return context.get_dummy_value()
 
-    return types.void(pixels, types.int64, types.float32, lines, types.int64), codegen
+    int64 = types.int64
+    return types.void(pixels, shown, int64, types.boolean, errors, int64), codegen
 
 
-_read: Any = intrinsic(_read_pixel)
+_read_four: Any = intrinsic(_read_pixels)
+
+
+def _adder(turned: bool) -> Any:
+    """Build the intrinsic for rows scanned the same way, or turned: one to, the other fro."""
+    step = -1 if turned else 1
+    order = [WIDE * i + f for i in range(_FOUR)[::step] for f in range(WIDE)]
+
+    def add_errors(
+        typingctx: Any, errors: Any, to: Any, above: Any, width: Any, taps: Any, line: Any
+    ) -> Any:
+        """Add to a row of pixels what a row above passes on.
+
+        errors  (n,)   float32  inout: pixels, and three more; errors of the row above
+        to      int64           where in this the first pixel is
+        above   int64           where the one above it is
+        width   int64           how many pixels there are
+        taps    (3, 5) float32  as for `diffuse`
+        line    int64           by how many rows the other is above
+        """
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            code = Code(context, builder, signature, args)
+            shares = [code.splat(code.scalar(4, code.mul(args[5], 5), tap)) for tap in range(5)]
+
+            def four(x: Any, _: list[Any]) -> list[Any]:
+                place = code.pointer(0, args[1], code.mul(x, WIDE))
+                total = code.load_from(place)
+                for tap, share in enumerate(shares):
+                    # The last of four pixels is the first of those above it where rows are turned.
+                    first = 2 - tap - (_FOUR - 1 if turned else 0)
+                    source = code.add(args[2], code.mul(x, step * WIDE), WIDE * first)
+                    error = code.pick(code.load(0, source), order)
+                    total = code.add_product(total, share, error, fused=False)
+                code.store_to(total, place)
+                return []
+
+            code.loop(0, args[3], _FOUR, [], four)
+            return context.get_dummy_value()
+
+        int64 = types.int64
+        return types.void(errors, int64, int64, int64, taps, int64), codegen
+
+    return intrinsic(add_errors)
+
+
+_add_along: Any = _adder(False)
+_add_turned: Any = _adder(True)
 
 
 @kernel
-def _prepare_row(pixels, shown, taps, step, y, errors):
-    """Add to a row of pixels what the two rows above pass on.
+def _prepare_line(pixels, shown, taps, y, forth, errors, line):
+    """Take a row of pixels in the order of the scan, and add what the two rows above pass on.
 
-    pixels  (h, w, 3)    uint8    the picture
-    shown   (h, w)       bool     pixels to dither
-    taps    (3, 5)       float32  as for `diffuse`
-    step    (3,)         int64    direction in which each row of `errors` was scanned
-    y                             the row
-    errors  (3, w+4, 4)  float32  inout: errors of the two rows above, row y at y % 3, with two
-                                  columns more on either side; out: in their row, the pixels with
-                                  the errors from above, and whether they are shown
+    pixels  (h, w, 3)            uint8    the picture
+    shown   (h, w)               bool     pixels to dither
+    taps    (3, 5)               float32  as for `diffuse`
+    y                                     the row
+    forth   (3,)                 bool     whether rows were scanned from left to right, this one
+                                          and those above it
+    errors  (3 (w + margins) 4,) float32  inout: errors of the rows above, the n-th row at n % 3;
+                                          out: pixels, and whether they are shown
+    line                                  number of this row
     """
-    width = pixels.shape[1]
-    row = errors[y % 3]
-    channels = pixels.reshape(-1)
-    for x in range(width - 1):
-        place = 3 * (y * width + x)
-        _read(channels, place, SHOWN if shown[y, x] else np.float32(0), row, x + 2)
-    # After the last there may be nothing to read.
-    for f in range(3):
-        row[width + 1, f] = np.float32(pixels[y, width - 1, f])
-    row[width + 1, 3] = SHOWN if shown[y, width - 1] else np.float32(0)
-    total = row.reshape(WIDE * (width + 4))[2 * WIDE : WIDE * (width + 2)]
-    for line in range(1, 3):
-        source = (y - line) % 3
-        flat = errors[source].reshape(WIDE * (width + 4))
-        for column in range(5):
-            share = taps[line, column]
-            if share != 0:
-                shift = WIDE * (2 - step[source] * (column - 2))
-                above = flat[shift : shift + WIDE * width]
-                for i in range(WIDE * width):
-                    total[i] += share * above[i]
+    height, width, _ = pixels.shape
+    size = WIDE * (width + 2 * _MARGIN)
+    begin = np.int64(line % _ROWS * size + WIDE * _MARGIN)
+    channels, marks = pixels.reshape(-1), shown.reshape(-1)
+    # Four pixels are read as sixteen bytes, which must not reach beyond the last row.
+    whole = max(min(width, (height - y) * width - 2), 0) // _FOUR * _FOUR
+    along = forth[0]
+    for x in range(0, whole, _FOUR):
+        to = begin + WIDE * (x if along else width - _FOUR - x)
+        _read_four(channels, marks, np.int64(y * width + x), along, errors, to)
+    for x in range(whole, width):
+        to = begin + WIDE * (x if along else width - 1 - x)
+        for f in range(3):
+            errors[to + f] = np.float32(pixels[y, x, f])
+        errors[to + 3] = np.float32(_SHOWN if shown[y, x] else 0.0)
+    for back in range(1, _ROWS):
+        above = np.int64((line - back) % _ROWS * size + WIDE * _MARGIN)
+        if forth[back] != along:
+            above += WIDE * (width - 1)
+            _add_turned(errors, begin, above, np.int64(width), taps, np.int64(back))
+        elif taps[back].any():
+            _add_along(errors, begin, above, np.int64(width), taps, np.int64(back))
+    errors[begin + WIDE * width : begin + WIDE * (width + _FOUR)] = 0
 
 
 @kernel
-def _put_row(chosen, line, step, shown, indices):
+def _put_line(chosen, forth, shown, indices):
     """Put rows of the palette where their pixels are.
 
-    chosen   (w, 8) int32  rows of the palette, in the order of the scan
-    line     int64         which of the lines
-    step     int64         1 from left to right, -1 from right to left
-    shown    (w,)   bool   pixels to dither
-    indices  (w,)   int32  out: rows of the palette; 0 where a pixel is not shown
+    chosen   (w,) int32  rows of the palette, in the order of the scan
+    forth                whether that is from left to right
+    shown    (w,) bool   pixels to dither
+    indices  (w,) int32  out: rows of the palette; 0 where a pixel is not shown
     """
-    width = chosen.shape[0]
-    if step == 1:
-        for x in range(width):
-            indices[x] = chosen[x, line] * shown[x]
-    else:
-        for x in range(width):
-            indices[x] = chosen[width - 1 - x, line] * shown[x]
+    for i in range(len(chosen)):
+        x = i if forth else len(chosen) - 1 - i
+        indices[x] = chosen[i] * shown[x]
 
 
 @kernel
 def _run_lines(like, grid, errors, starts, shares, chosen):
     """Choose the colours of some lines.
 
-    like    n zeros            a tuple: its length is the number of lines
-    grid    Grid               inout
-    errors  (m, 4)    float32  inout: as `lines` of `_diffuse_lines`
-    starts  (n, 2)    int64    of each line, its first pixel and the step to the next
-    shares  (2,)      float32  share of an error that the next pixel and the one after get
-    chosen  (w, 8)    int32    out: rows of the palette
+    like    n zeros           a tuple: its length is the number of lines
+    grid    Grid              inout
+    errors  (m,)     float32  inout: as for `_diffuse_lines`
+    starts  (n,)     int64    where in this each line begins
+    shares  (2,)     float32  share of an error that the next pixel and the one after get
+    chosen  (n, w)   int32    out: rows of the palette
     """
-    palette, _, cells, tiles, rows, _, _, _, _, _, _, _ = grid
+    known, tiles, following, rows = grid.known, grid.tiles, grid.following, grid.rows
     carried = np.zeros((len(like), 2, WIDE), np.float32)
     across = 0
     while True:
         across = _diffuse(
-            like, cells, tiles, rows, palette, errors, starts, across, shares, carried, chosen
+            like, known, tiles, following, rows, errors, starts, across, shares, carried, chosen
         )
-        if across == chosen.shape[0]:
+        if across == chosen.shape[1]:
             return
         for line in range(len(like)):
-            if chosen[across, line] < 0:
-                learn(grid, np.int64(~chosen[across, line]))
+            if chosen[line, across] < 0:
+                learn(grid, np.int64(chosen[line, across]))
 
 
 @kernel
@@ -308,40 +329,39 @@ def diffuse(pixels, shown, taps, backwards, bands, grid, indices):
     """
     n_bands = bands.shape[0]
     width = pixels.shape[1]
-    errors = np.zeros((n_bands + 1, 3, width + 4, WIDE), np.float32)
-    every_error = errors.reshape((n_bands + 1) * 3 * (width + 4), WIDE)
-    step = np.ones((n_bands, 3), np.int64)
-    ys = np.empty(IN_STEP, np.int64)
-    # Where there is no line, one pixel that is not shown stands in again and again.
-    nowhere = np.int64(n_bands * 3 * (width + 4))
-    starts = np.empty((IN_STEP, 2), np.int64)
-    chosen = np.empty((width, IN_STEP), np.int32)
+    size = WIDE * (width + 2 * _MARGIN)
+    # Where there is no line, one of pixels that are not shown stands in.
+    errors = np.zeros((n_bands + 1) * _ROWS * size, np.float32)
+    starts = np.empty(IN_STEP, np.int64)
+    which = np.empty(IN_STEP, np.int64)
+    forth = np.empty((n_bands, _ROWS), np.bool_)
+    chosen = np.empty((IN_STEP, width), np.int32)
     shares = taps[0, 3:].copy()
     for line in range((bands[:, 2] - bands[:, 0]).max()):
         n_lines = 0
+        starts[:] = n_bands * _ROWS * size
         for b in range(n_bands):
             y = bands[b, 0] + line
             if y >= bands[b, 2]:
                 continue
-            forth = not (backwards and y % 2)
-            step[b, y % 3] = 1 if forth else -1
-            _prepare_row(pixels, shown, taps, step[b], y, errors[b])
-            first = np.int64(0 if forth else width - 1)
-            starts[n_lines, 0] = (b * 3 + y % 3) * (width + 4) + 2 + first
-            starts[n_lines, 1] = step[b, y % 3]
-            ys[n_lines] = y if y >= bands[b, 1] else -1
+            for back in range(_ROWS):
+                forth[b, back] = not (backwards and (y - back) % 2)
+            own = errors[b * _ROWS * size : (b + 1) * _ROWS * size]
+            _prepare_line(pixels, shown, taps, y, forth[b], own, line)
+            starts[n_lines] = (b * _ROWS + line % _ROWS) * size + WIDE * _MARGIN
+            which[n_lines] = b
             n_lines += 1
-        starts[n_lines:, 0] = nowhere
-        starts[n_lines:, 1] = 0
         if n_lines == 1:
-            _run_lines((0,), grid, every_error, starts, shares, chosen)
+            _run_lines((0,), grid, errors, starts, shares, chosen[:1])
         elif n_lines <= FEW:
-            _run_lines((0, 0, 0, 0), grid, every_error, starts, shares, chosen)
+            _run_lines((0, 0, 0, 0), grid, errors, starts, shares, chosen[:FEW])
         else:
-            _run_lines((0, 0, 0, 0, 0, 0, 0, 0), grid, every_error, starts, shares, chosen)
+            _run_lines((0, 0, 0, 0, 0, 0, 0, 0), grid, errors, starts, shares, chosen)
         for i in range(n_lines):
-            if ys[i] >= 0:
-                _put_row(chosen, i, starts[i, 1], shown[ys[i]], indices[ys[i]])
+            b = which[i]
+            y = bands[b, 0] + line
+            if y >= bands[b, 1]:
+                _put_line(chosen[i], forth[b, 0], shown[y], indices[y])
 
 
 @kernel
@@ -350,22 +370,28 @@ def order(pixels, shown, offsets, start, stop, grid, indices):
 
     pixels   (h, w, 3) uint8    the picture
     shown    (h, w)    bool     pixels to dither
-    offsets  (s, s)    int64    what is added to all channels of a pixel; s a power of two
+    offsets  (s, w)    int32    what is added to all channels of a pixel; the rows repeat
     start, stop                 the rows
     grid     Grid               inout
     indices  (h, w)    int32    out: rows of the palette, of the pixels shown
     """
-    _, _, cells, tiles, rows, _, _, _, _, _, _, _ = grid
-    last = offsets.shape[0] - 1
+    known, tiles, following = grid.known, grid.tiles, grid.following
+    rows = grid.rows.reshape(-1)
+    width = pixels.shape[1]
+    colors = np.empty(width, np.int32)
     for y in range(start, stop):
-        for x in range(pixels.shape[1]):
+        channels, pattern = pixels[y].reshape(-1), offsets[y % len(offsets)]
+        # In a loop of its own, which becomes vectors.
+        for x in range(width):
+            offset = pattern[x]
+            red = min(max(np.int32(channels[3 * x]) + offset, 0), 255)
+            green = min(max(np.int32(channels[3 * x + 1]) + offset, 0), 255)
+            blue = min(max(np.int32(channels[3 * x + 2]) + offset, 0), 255)
+            colors[x] = red | green << 8 | blue << 16
+        for x in range(width):
             if shown[y, x]:
-                offset = offsets[y & last, x & last]
-                red = min(max(np.int64(pixels[y, x, 0]) + offset, 0), 255)
-                green = min(max(np.int64(pixels[y, x, 1]) + offset, 0), 255)
-                blue = min(max(np.int64(pixels[y, x, 2]) + offset, 0), 255)
-                row = find(cells, tiles, rows, red, green, blue)
-                if row < 0:
-                    learn(grid, np.int64(~row))
-                    row = find(cells, tiles, rows, red, green, blue)
-                indices[y, x] = row
+                place = find(known, tiles, following, colors[x])
+                if place < 0:
+                    learn(grid, np.int64(place))
+                    place = find(known, tiles, following, colors[x])
+                indices[y, x] = rows[np.uint64(place)]

@@ -1,5 +1,6 @@
 """Which colours can be nearest somewhere in a cube or in its cells: Kanungo's filter as vectors.
 
+Colours are whole numbers and middles half ones: single precision holds all of it exactly.
 See `kmq.kernels.nearest`, which uses it.
 """
 
@@ -7,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
-from kmq.kernels.simd import LANES
+from kmq.kernels.vectors import FLOAT, INT, LANES, SIZE, Code, constant, every, vector
 
 # Cells of a chunk, and half the side of a cell.
 CHUNK = 64
@@ -41,81 +42,40 @@ def _bounds(
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        size, number, real = ir.IntType(64), ir.IntType(32), ir.FloatType()
-        ints, reals = ir.VectorType(number, LANES), ir.VectorType(real, LANES)
-        arrays = {
-            place: context.make_array(signature.args[place])(context, builder, args[place])
-            for place in (0, 6)
-        }
-        row = builder.extract_value(arrays[0].shape, 1)
+        code = Code(context, builder, signature, args)
+        row = code.length(0, 1)
+        middle = [code.splat(value) for value in args[2:5]]
+        ints = vector(INT)
 
-        def splat(value: Any) -> Any:
-            lane = builder.insert_element(
-                ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined), value, number(0)
-            )
-            return builder.shuffle_vector(lane, lane, ir.Constant(ints, [0] * LANES))
+        def colors(i: Any) -> list[Any]:
+            return [code.load(0, code.mul(row, f), i) for f in range(3)]
 
-        def sixteen(array: int, offset: Any) -> Any:
-            place = builder.gep(arrays[array].data, [offset])
-            return builder.bitcast(place, reals.as_pointer())
+        def measure(i: Any, carried: list[Any]) -> list[Any]:
+            least, owner = carried
+            sq = code.sq_distance(colors(i), middle, fused=True)
+            code.store(sq, 6, i)
+            # Of numbers that are not negative, the order of the bits is that of the values.
+            bits = builder.bitcast(sq, ints)
+            nearer = builder.icmp_unsigned("<", bits, least)
+            own = builder.add(code.splat(builder.trunc(i, INT)), constant(INT, range(LANES)))
+            return [builder.select(nearer, bits, least), builder.select(nearer, own, owner)]
 
-        def channel(f: int, offset: Any) -> Any:
-            place = builder.add(builder.mul(row, size(f)), offset)
-            return builder.load(sixteen(0, place), align=4)
+        start = [every(INT, 0x7F800000), every(INT, 0)]
+        least, owner = code.loop(0, args[1], LANES, start, measure)
+        limit = code.least(least)
+        is_least = builder.icmp_unsigned("==", least, code.splat(limit))
+        best = code.least(builder.select(is_least, owner, every(INT, 2**31 - 1)))
+        best = builder.zext(best, SIZE)
+        nearest = [code.splat(code.scalar(0, code.mul(row, f), best)) for f in range(3)]
+        reach = code.splat(builder.fmul(args[5], FLOAT(-2.0)))
 
-        def reduced(how: str, kind: Any, value: Any) -> Any:
-            name = f"llvm.vector.reduce.{how}.v{LANES}i32"
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(kind, [ints]), name
-            )
-            return builder.call(function, [value])
+        def lower(i: Any, _: list[Any]) -> list[Any]:
+            apart = _apart(code, colors(i), nearest)
+            code.store(code.add_product(code.load(6, i), reach, apart), 6, i)
+            return []
 
-        n_steps = builder.udiv(builder.add(args[1], size(LANES - 1)), size(LANES))
-        middle = [splat(value) for value in args[2:5]]
-        # Of numbers that are not negative, the order of the bits is the order of the values.
-        least = cgutils.alloca_once_value(builder, ir.Constant(ints, [0x7F800000] * LANES))
-        owner = cgutils.alloca_once_value(builder, ir.Constant(ints, [0] * LANES))
-        lanes = ir.Constant(ints, list(range(LANES)))
-        with cgutils.for_range(builder, n_steps) as loop:
-            offset = builder.mul(loop.index, size(LANES))
-            total = None
-            for f in range(3):
-                difference = builder.fsub(channel(f, offset), middle[f])
-                square = builder.fmul(difference, difference)
-                total = square if total is None else builder.fadd(total, square)
-            builder.store(total, sixteen(6, offset), align=4)
-            bits, so_far = builder.bitcast(total, ints), builder.load(least)
-            lower = builder.icmp_unsigned("<", bits, so_far)
-            builder.store(builder.select(lower, bits, so_far), least)
-            own = builder.add(splat(builder.trunc(offset, number)), lanes)
-            builder.store(builder.select(lower, own, builder.load(owner)), owner)
-        limit = reduced("umin", number, builder.load(least))
-        is_least = builder.icmp_unsigned("==", builder.load(least), splat(limit))
-        far_off = ir.Constant(ints, [2**31 - 1] * LANES)
-        best = reduced("umin", number, builder.select(is_least, builder.load(owner), far_off))
-        best = builder.zext(best, size)
-        colors = [
-            splat(
-                builder.load(
-                    builder.gep(arrays[0].data, [builder.add(builder.mul(row, size(f)), best)])
-                )
-            )
-            for f in range(3)
-        ]
-        reach = splat(builder.fmul(args[5], real(2.0)))
-        absolute = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(reals, [reals]), f"llvm.fabs.v{LANES}f32"
-        )
-        with cgutils.for_range(builder, n_steps) as loop:
-            offset = builder.mul(loop.index, size(LANES))
-            apart = None
-            for f in range(3):
-                aside = builder.call(absolute, [builder.fsub(channel(f, offset), colors[f])])
-                apart = aside if apart is None else builder.fadd(apart, aside)
-            total = builder.load(sixteen(6, offset), align=4)
-            total = builder.fsub(total, builder.fmul(reach, apart))
-            builder.store(total, sixteen(6, offset), align=4)
-        return builder.bitcast(limit, real)
+        code.loop(0, args[1], LANES, [], lower)
+        return builder.bitcast(limit, FLOAT)
 
     reals = [types.float32] * 4
     return types.float32(channels, types.int64, *reals, lowest), codegen
@@ -129,6 +89,7 @@ def _rivals(
     green: Any,
     blue: Any,
     masks: Any,
+    owners: Any,
 ) -> Any:
     """In which cells of a chunk colours can be nearest to some point, by Kanungo's filter.
 
@@ -138,38 +99,21 @@ def _rivals(
     n                 int64             how many there are
     red, green, blue  float32           middle of the first cell
     masks             (>=n,)   uint64   out: of each colour, a bit for each cell
+    owners            (64,)    int32    out: colour nearest to the middle of each cell
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        size, number, real = ir.IntType(64), ir.IntType(32), ir.FloatType()
-        ints, reals = ir.VectorType(number, LANES), ir.VectorType(real, LANES)
-        colors, masks = (
-            context.make_array(signature.args[place])(context, builder, args[place])
-            for place in (0, 5)
-        )
-        row = builder.extract_value(colors.shape, 1)
-        absolute = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(reals, [reals]), f"llvm.fabs.v{LANES}f32"
-        )
+        code = Code(context, builder, signature, args)
+        row = code.length(0, 1)
+        n_steps = CHUNK // LANES
 
-        def splat(value: Any) -> Any:
-            lane = builder.insert_element(ir.Constant(reals, ir.Undefined), value, number(0))
-            return builder.shuffle_vector(lane, lane, ir.Constant(ints, [0] * LANES))
+        def color_of(j: Any) -> list[Any]:
+            return [code.splat(code.scalar(0, code.mul(row, f), j)) for f in range(3)]
 
         def spread(value: Any, steps: list[int]) -> Any:
             """Middles of cells, some steps from the first."""
-            return builder.fadd(splat(value), ir.Constant(reals, [8.0 * step for step in steps]))
-
-        def color_of(place: Any) -> list[Any]:
-            """Channels of a colour, sixteen times."""
-            return [
-                splat(
-                    builder.load(
-                        builder.gep(colors.data, [builder.add(builder.mul(row, size(f)), place)])
-                    )
-                )
-                for f in range(3)
-            ]
+            offsets = constant(FLOAT, (8.0 * step for step in steps))
+            return builder.fadd(code.splat(value), offsets)
 
         middles = [
             [
@@ -177,48 +121,59 @@ def _rivals(
                 spread(args[3], [lane // 4 for lane in range(LANES)]),
                 spread(args[4], [lane % 4 for lane in range(LANES)]),
             ]
-            for step in range(CHUNK // LANES)
+            for step in range(n_steps)
         ]
 
-        def squares(color: list[Any]) -> Iterator[Any]:
-            """Squared distances to the middles."""
+        def sq_distances(color: list[Any]) -> Iterator[Any]:
+            """To the middles."""
             for middle in middles:
-                total = None
-                for f in range(3):
-                    difference = builder.fsub(middle[f], color[f])
-                    square = builder.fmul(difference, difference)
-                    total = square if total is None else builder.fadd(total, square)
-                yield total
+                yield code.sq_distance(middle, color, fused=True)
 
-        infinite = ir.Constant(reals, [float("inf")] * LANES)
-        least = [cgutils.alloca_once_value(builder, infinite) for _ in middles]
-        owners = [[cgutils.alloca_once_value(builder, infinite) for _ in "rgb"] for _ in middles]
-        with cgutils.for_range(builder, args[1]) as loop:
-            color = color_of(loop.index)
-            for step, sq in enumerate(squares(color)):
-                so_far = builder.load(least[step])
-                nearer = builder.fcmp_ordered("<", sq, so_far)
-                builder.store(builder.select(nearer, sq, so_far), least[step])
-                for channel, owner in zip(color, owners[step], strict=True):
-                    builder.store(builder.select(nearer, channel, builder.load(owner)), owner)
-        side = ir.Constant(reals, [2 * HALF] * LANES)
-        with cgutils.for_range(builder, args[1]) as loop:
-            color = color_of(loop.index)
-            mask = size(0)
-            for step, sq in enumerate(squares(color)):
-                apart = None
-                for channel, owner in zip(color, owners[step], strict=True):
-                    aside = builder.call(absolute, [builder.fsub(channel, builder.load(owner))])
-                    apart = aside if apart is None else builder.fadd(apart, aside)
-                lowest = builder.fsub(sq, builder.fmul(side, apart))
-                inside = builder.fcmp_ordered("<=", lowest, builder.load(least[step]))
-                bits = builder.zext(builder.bitcast(inside, ir.IntType(LANES)), size)
-                mask = builder.or_(mask, builder.shl(bits, size(step * LANES)))
-            builder.store(mask, builder.gep(masks.data, [loop.index]))
+        def own(j: Any, carried: list[Any]) -> list[Any]:
+            color = color_of(j)
+            name = code.splat(builder.trunc(j, INT))
+            after = []
+            for step, sq in enumerate(sq_distances(color)):
+                least, owner, *channels = carried[5 * step : 5 * step + 5]
+                nearer = builder.fcmp_ordered("<", sq, least)
+                after += [
+                    builder.select(nearer, *both)
+                    for both in zip([sq, name, *color], [least, owner, *channels], strict=True)
+                ]
+            return after
+
+        start = [every(FLOAT, float("inf")), every(INT, 0), *[every(FLOAT, 0.0)] * 3] * n_steps
+        owned = code.loop(0, args[1], 1, start, own)
+        for step in range(n_steps):
+            code.store(owned[5 * step + 1], 6, LANES * step)
+        side = every(FLOAT, -2 * HALF)
+
+        def compare(j: Any, _: list[Any]) -> list[Any]:
+            color = color_of(j)
+            mask = SIZE(0)
+            for step, sq in enumerate(sq_distances(color)):
+                least, _, *owner = owned[5 * step : 5 * step + 5]
+                lowest = code.add_product(sq, side, _apart(code, color, owner))
+                inside = builder.fcmp_ordered("<=", lowest, least)
+                bits = builder.zext(builder.bitcast(inside, ir.IntType(LANES)), SIZE)
+                mask = builder.or_(mask, builder.shl(bits, SIZE(step * LANES)))
+            builder.store(mask, code.pointer(5, j))
+            return []
+
+        code.loop(0, args[1], 1, [], compare)
         return context.get_dummy_value()
 
     reals = [types.float32] * 3
-    return types.void(channels, types.int64, *reals, masks), codegen
+    return types.void(channels, types.int64, *reals, masks, owners), codegen
+
+
+def _apart(code: Code, colors: list[Any], others: list[Any]) -> Any:
+    """Sum of the absolute differences of the channels."""
+    total = None
+    for color, other in zip(colors, others, strict=True):
+        aside = code.absolute(code.builder.fsub(color, other))
+        total = aside if total is None else code.builder.fadd(total, aside)
+    return total
 
 
 bounds: Any = intrinsic(_bounds)
