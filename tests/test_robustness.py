@@ -194,6 +194,21 @@ def test_two_processes_fill_one_cold_cache(start, light, tmp_path):
     assert not list(Path(cold).rglob("tmp*"))
 
 
+def test_compiling_is_told_once(start, tmp_path):
+    code = """
+import logging, sys
+logging.basicConfig(stream=sys.stdout, format="%(name)s-%(message)s", level=logging.INFO)
+import numpy as np
+from kmq.kernels import dense
+for weight in (np.ones(3), np.ones(3, np.float32)):
+    dense.weighted_total(weight, weight, 0, 3)
+"""
+    cold = str(tmp_path / "cold")
+    first, second = (" ".join(ended(start(code, KMQ_CACHE_DIR=cold))) for _ in range(2))
+    assert first.count("kmq-compiling") == 1
+    assert second == ""
+
+
 def test_no_folder_can_be_written(start, light, tmp_path):
     """Not even root can make a folder in a file or in a device; site-packages is never written."""
     file = tmp_path / "file"

@@ -7,6 +7,7 @@ the longer compile and load times of parallel kernels.
 """
 
 import hashlib
+import logging
 import os
 import pickle
 import sys
@@ -135,6 +136,12 @@ class _SealedFiles:
             path.unlink(missing_ok=True)
 
 
+@cache
+def _tell_of_compiling() -> None:
+    """Say why the process seems to hang: the first time, for some seconds, it compiles."""
+    logging.getLogger("kmq").info("compiling for this machine; kept, so that later runs need not")
+
+
 class _ForgivingCache(caching.FunctionCache):
     """A cache that may be read-only, damaged or missing: then we compile.
 
@@ -149,10 +156,12 @@ class _ForgivingCache(caching.FunctionCache):
         self._cache_file: Any = files
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:
-            return None
+        found = None
+        with suppress(Exception):
+            found = super().load_overload(sig, target_context)
+        if found is None:
+            _tell_of_compiling()
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(Exception):
