@@ -127,3 +127,12 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "kmq: error: interrupted\n")
+
+
+@pytest.mark.parametrize(("arguments", "told"), [((), 1), (("--quiet",), 0)])
+def test_who_waits_for_the_compiler_is_told_once(source, tmp_path, monkeypatch, arguments, told):
+    monkeypatch.setenv("KMQ_CACHE_DIR", str(tmp_path / "cold"))
+    (tmp_path / "two.txt").write_text("#000000\n#ffffff\n")
+    remap = ["remap", source, "--palette", tmp_path / "two.txt", "-o", tmp_path / "o.png"]
+    assert seen_on_terminal(100, *remap, *arguments).count("compiling for this machine") == told
+    assert "compiling" not in seen_on_terminal(100, *remap, "--force", *arguments)

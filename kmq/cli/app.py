@@ -1,17 +1,18 @@
 """The command's frame: its exit codes, and what becomes of everything that goes wrong."""
 
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kmq import __version__
-from kmq.cli.talk import CommandError, code_of, collect_note, fail, sentence_of
+from kmq.cli.talk import CommandError, code_of, collect_note, fail, say, sentence_of
 from kmq.files import ImageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -89,7 +90,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         6 output cannot be written, 98 not smaller, 99 target missed, 130 interrupted.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _log_said():
             # Pillow warns of oddities in files that it reads all the same.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             warnings.filterwarnings("always", module=r"kmq\.")
@@ -122,6 +123,29 @@ def _stdout_failed(error: OSError) -> int:
     from kmq.files import in_brief
 
     return fail(f"cannot write: {in_brief(error)}", CommandError.UNWRITABLE)
+
+
+class _Said(logging.Handler):
+    """Says what the rooms below log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextmanager
+def _log_said() -> Iterator[None]:
+    """Let a person who waits read what the rooms below log, unless `--quiet` keeps it from them."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    logger, handler, before = logging.getLogger("kmq"), _Said(), logging.getLogger("kmq").level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _show_warning(message: Warning | str, *details: Any, **more: Any) -> None:

@@ -1,5 +1,6 @@
 """Options that several commands share, and what their texts mean."""
 
+import logging
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -131,7 +132,16 @@ Recursive = Annotated[bool, option(RUN, "Look into the folders of folders.", "--
 Jobs = Annotated[int | None, option(RUN, _JOBS, "--jobs", "-j", metavar="N", min=1)]
 MaxPixels = Annotated[int | None, option(RUN, _MOST, "--max-pixels", metavar="N", min=0)]
 AsJson = Annotated[bool, option(RUN, "Print what was done as JSON.", "--json")]
-Quiet = Annotated[bool, option(RUN, "Say only what fails.", "--quiet", "-q")]
+
+
+def _hush(quiet: bool) -> bool:
+    """Have nothing logged that is no warning."""
+    if quiet:
+        logging.getLogger("kmq").setLevel(logging.WARNING)
+    return quiet
+
+
+Quiet = Annotated[bool, option(RUN, "Say only what fails.", "--quiet", "-q", callback=_hush)]
 Verbose = Annotated[bool, option(RUN, "Say more of every picture.", "--verbose", "-v")]
 
 _COLOR = re.compile(r"#?(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})")

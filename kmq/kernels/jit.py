@@ -139,7 +139,7 @@ class _SealedFiles:
 @cache
 def _tell_of_compiling() -> None:
     """Say why the process seems to hang: the first time, for some seconds, it compiles."""
-    logging.getLogger("kmq").info("compiling for this machine; kept, so that later runs need not")
+    logging.getLogger("kmq").info("compiling for this machine; later runs will not need to")
 
 
 class _ForgivingCache(caching.FunctionCache):
