@@ -238,8 +238,8 @@ def decode(
     if profile and not (icc == "keep" and profile[16:20] == b"RGB "):
         picture, profile = _to_srgb(picture, profile), None
     if not picture.has_transparency_data:
-        return Decoded(np.array(picture.convert("RGB")), None, profile)
-    layer = picture.convert("RGBA")
+        return Decoded(np.array(_in_mode(picture, "RGB")), None, profile)
+    layer = _in_mode(picture, "RGBA")
     if alpha == "keep":
         rgba = np.array(layer)
         opacity = np.ascontiguousarray(rgba[..., 3])
@@ -248,6 +248,11 @@ def decode(
     ground = pillow.new("RGB", layer.size, matte)
     ground.paste(layer, mask=layer)
     return Decoded(np.array(ground), None, profile)
+
+
+def _in_mode(picture: "PillowImage", mode: str) -> "PillowImage":
+    """The picture in a mode; not a copy where it is in that already, as Pillow would make."""
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _to_srgb(picture: "PillowImage", profile: bytes) -> "PillowImage":
@@ -286,10 +291,12 @@ def _to_srgb(picture: "PillowImage", profile: bytes) -> "PillowImage":
 
 def _upright(picture: "PillowImage") -> "PillowImage":
     """Apply the EXIF orientation; unreadable EXIF says nothing about the pixels and is ignored."""
-    from PIL import ImageOps
+    from PIL import ExifTags, ImageOps
 
     try:
-        return ImageOps.exif_transpose(picture)
+        # Pillow's function copies what it does not turn.
+        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(picture) if turned else picture
     except (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error):
         return picture
 

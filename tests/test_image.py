@@ -184,3 +184,13 @@ def test_an_icon_has_the_picture_alone(picture, tmp_path):
     wide = image.quantize_image(image.Image(np.zeros((1, 257, 3), np.uint8)), 1)
     with pytest.raises(image.ImageWriteError, match="ICO holds at most 256 pixels a side"):
         wide.save(tmp_path / "wide.ico")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_an_upright_picture_is_not_copied_by_pillow(channels, rng, tmp_path, monkeypatch):
+    pixels = rng.integers(0, 256, (5, 4, channels), np.uint8)
+    pillow.fromarray(pixels).save(tmp_path / "picture.png")
+    monkeypatch.setattr(pillow.Image, "copy", lambda picture: pytest.fail("copied"))
+    loaded = image.load_image(tmp_path / "picture.png", alpha="keep")
+    assert np.array_equal(loaded.rgb_matrix, pixels[..., :3])
+    assert loaded.rgb_matrix.flags.writeable
