@@ -54,7 +54,7 @@ class Grid(NamedTuple):
     lowest    (>=k,)    float32  scratch: bounds of the colours
     near      (>=k,)    int32    scratch: their rows in the palette
     masks     (k,)      uint64   scratch: in which cells of the chunk they can be nearest
-    owners    (64,)     int32    scratch: which of them is nearest to the middle of each cell
+    owners    (64,)     int32    scratch: the one nearest to the middle of each cell, packed
     counts    (64,)     int64    scratch: candidates of each cell so far
     begins    (64,)     int64    scratch: where in the tiles its next one goes, less that number
     """
@@ -318,7 +318,7 @@ def learn(grid, place):
         known[own >> 2] = 1
         begins[part] = own << _LANE_BITS
         counts[part] = 0
-        _fill(tiles, np.int64(own), packed[near[owners[part]]])
+        _fill(tiles, np.int64(own), owners[part])
     places, place_rows = tiles.reshape(-1), rows.reshape(-1)
     for j in range(n_near):
         row = near[j]

@@ -8,112 +8,17 @@ for a whole group of them: nothing is packed, and no score leaves the first cach
 from typing import Any
 
 import llvmlite.binding as llvm
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from kmq.kernels.rows import LINE, ask_for
+from kmq.kernels.vectors import FLOAT, INT, LANES, SIZE, Code, constant, every, vector
 
-_LANES = 16
 # Vectors of samples and centres a pass: as many sums as registers hold.
 _VECTORS, BLOCK = (2, 10) if llvm.get_host_cpu_features().get("avx512f") else (1, 5)
-WIDTH = _LANES * _VECTORS
+WIDTH = LANES * _VECTORS
 # Features after which sums are set aside, so that rounding errors grow with these and not with d.
 STRETCH = 64
-_SIZE = ir.IntType(64)
-_INDEX = ir.IntType(32)
-_FLOAT = ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, _LANES)
-_FUSED = ("contract",)
-
-
-class _Code:
-    """Builds the vector code of one intrinsic."""
-
-    def __init__(self, context: Any, builder: Any, signature: Any, args: Any) -> None:
-        self.builder = builder
-        self.context = context
-        self._arrays = [
-            context.make_array(kind)(context, builder, value)
-            if isinstance(kind, types.Array)
-            else value
-            for kind, value in zip(signature.args, args, strict=True)
-        ]
-
-    def size(self, array: int, axis: int) -> Any:
-        """Length of an axis of an argument."""
-        return self.builder.extract_value(self._arrays[array].shape, axis)
-
-    def pointer(self, array: int, offset: Any) -> Any:
-        """Pointer to an element of an argument."""
-        return self.builder.gep(self._arrays[array].data, [offset])
-
-    def add(self, a: Any, b: Any) -> Any:
-        """Sum of two sizes, the second a number or a value."""
-        return self.builder.add(a, _SIZE(b) if isinstance(b, int) else b)
-
-    def mul(self, a: Any, b: Any) -> Any:
-        """Product of two sizes, the second a number or a value."""
-        return self.builder.mul(a, _SIZE(b) if isinstance(b, int) else b)
-
-    def splat(self, value: Any) -> Any:
-        """Sixteen copies of a scalar."""
-        kind = ir.VectorType(value.type, _LANES)
-        vector = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, _INDEX(0))
-        zeros = ir.Constant(ir.VectorType(_INDEX, _LANES), [0] * _LANES)
-        return self.builder.shuffle_vector(vector, vector, zeros)
-
-    def load(self, array: int, offset: Any, kind: Any = _VECTOR) -> Any:
-        """Sixteen elements of an argument."""
-        pointer = self.builder.bitcast(self.pointer(array, offset), kind.as_pointer())
-        return self.builder.load(pointer, align=1)
-
-    def store(self, value: Any, array: int, offset: Any) -> None:
-        """Sixteen elements to an argument."""
-        pointer = self.builder.bitcast(self.pointer(array, offset), value.type.as_pointer())
-        self.builder.store(value, pointer, align=1)
-
-    def scalar(self, array: int, offset: Any) -> Any:
-        """One element of an argument."""
-        return self.builder.load(self.pointer(array, offset))
-
-    def add_product(self, total: Any, a: Any, b: Any) -> Any:
-        """``total + a * b``, fused where the processor can."""
-        product = self.builder.fmul(a, b, flags=_FUSED)
-        return self.builder.fadd(total, product, flags=_FUSED)
-
-    def lower(self, a: Any, b: Any) -> Any:
-        """The smaller of two vectors, lane by lane; b where they do not compare."""
-        return self.builder.select(self.builder.fcmp_ordered("<", a, b), a, b)
-
-    def loop(self, start: Any, stop: Any, step: int, carried: list[Any], body: Any) -> list[Any]:
-        """Loop ``body(i, carried) -> carried`` for i = start, start + step, … below stop."""
-        builder = self.builder
-        before = builder.block
-        head, inside, done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        index = builder.phi(_SIZE)
-        index.add_incoming(start, before)
-        values = []
-        for value in carried:
-            phi = builder.phi(value.type)
-            phi.add_incoming(value, before)
-            values.append(phi)
-        builder.cbranch(builder.icmp_signed("<", index, stop), inside, done)
-        builder.position_at_end(inside)
-        after = body(index, values)
-        index.add_incoming(builder.add(index, _SIZE(step)), builder.block)
-        for phi, value in zip(values, after, strict=True):
-            phi.add_incoming(value, builder.block)
-        builder.branch(head)
-        builder.position_at_end(done)
-        return values
-
-
-def _constant(value: float) -> Any:
-    """Sixteen copies of a constant."""
-    return ir.Constant(_VECTOR, [value] * _LANES)
 
 
 def _multiply(typingctx: Any, tile: Any, packed: Any, block: Any, scores: Any) -> Any:
@@ -126,10 +31,10 @@ def _multiply(typingctx: Any, tile: Any, packed: Any, block: Any, scores: Any) -
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        code = _Code(context, builder, signature, args)
-        d = code.size(0, 0)
+        code = Code(context, builder, signature, args)
+        d = code.length(0, 0)
         base = code.mul(code.mul(args[2], d), BLOCK)
-        nothing = [_constant(0.0)] * (BLOCK * _VECTORS)
+        nothing = [every(FLOAT, 0.0)] * (BLOCK * _VECTORS)
 
         def stretch(begin: Any, totals: list[Any]) -> list[Any]:
             end = code.add(begin, STRETCH)
@@ -137,11 +42,11 @@ def _multiply(typingctx: Any, tile: Any, packed: Any, block: Any, scores: Any) -
 
             def feature(f: Any, sums: list[Any]) -> list[Any]:
                 row = code.mul(f, WIDTH)
-                x = [code.load(0, code.add(row, v * _LANES)) for v in range(_VECTORS)]
-                at = code.add(base, code.mul(f, BLOCK))
+                x = [code.load(0, row, v * LANES) for v in range(_VECTORS)]
+                at = code.mul(f, BLOCK)
                 after = []
                 for c in range(BLOCK):
-                    center = code.splat(code.scalar(1, code.add(at, c)))
+                    center = code.splat(code.scalar(1, base, at, c))
                     for v in range(_VECTORS):
                         after.append(code.add_product(sums[c * _VECTORS + v], x[v], center))
                 return after
@@ -149,10 +54,10 @@ def _multiply(typingctx: Any, tile: Any, packed: Any, block: Any, scores: Any) -
             sums = code.loop(begin, end, 1, nothing, feature)
             return [builder.fadd(a, b) for a, b in zip(totals, sums, strict=True)]
 
-        totals = code.loop(_SIZE(0), d, STRETCH, nothing, stretch)
+        totals = code.loop(0, d, STRETCH, nothing, stretch)
         first = code.mul(args[2], BLOCK * WIDTH)
         for number, total in enumerate(totals):
-            code.store(total, 3, code.add(first, number * _LANES))
+            code.store(total, 3, first, number * LANES)
         return context.get_dummy_value()
 
     return types.void(tile, packed, types.int64, scores), codegen
@@ -168,18 +73,18 @@ def _nearest(typingctx: Any, scores: Any, halves: Any, first: Any, last: Any, fo
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        code = _Code(context, builder, signature, args)
-        infinite, zero = _constant(float("inf")), _constant(0.0)
+        code = Code(context, builder, signature, args)
+        infinite, zero = every(FLOAT, float("inf")), every(FLOAT, 0.0)
         begin = [infinite, infinite, zero] * _VECTORS
 
         def center(j: Any, values: list[Any]) -> list[Any]:
             half = code.splat(code.scalar(1, j))
-            name = code.splat(builder.sitofp(builder.sub(j, args[2]), _FLOAT))
+            name = code.splat(builder.sitofp(builder.sub(j, args[2]), FLOAT))
             row = code.mul(j, WIDTH)
             after = []
             for v in range(_VECTORS):
                 best, second, owner = values[3 * v : 3 * v + 3]
-                score = builder.fsub(half, code.load(0, code.add(row, v * _LANES)))
+                score = builder.fsub(half, code.load(0, row, v * LANES))
                 nearer = builder.fcmp_ordered("<", score, best)
                 loser = builder.select(nearer, best, score)
                 after += [
@@ -192,8 +97,7 @@ def _nearest(typingctx: Any, scores: Any, halves: Any, first: Any, last: Any, fo
         values = code.loop(args[2], args[3], 1, begin, center)
         for v in range(_VECTORS):
             for part in range(3):
-                offset = _SIZE(part * WIDTH + v * _LANES)
-                code.store(values[3 * v + part], 4, offset)
+                code.store(values[3 * v + part], 4, part * WIDTH + v * LANES)
         return context.get_dummy_value()
 
     int64 = types.int64
@@ -215,36 +119,35 @@ def _fill_tile(
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        code = _Code(context, builder, signature, args)
-        kind = ir.VectorType(context.get_value_type(signature.args[0].dtype), _LANES)
-        size = 4 if kind == _VECTOR else 8
-        d = code.size(0, 1)
-        whole = builder.and_(d, _SIZE(-_LANES))
-        lane = builder.and_(args[2], _SIZE(WIDTH - 1))
+        code = Code(context, builder, signature, args)
+        kind = context.get_value_type(signature.args[0].dtype)
+        size = 4 if kind == FLOAT else 8
+        d = code.length(0, 1)
+        whole = builder.and_(d, SIZE(-LANES))
+        lane = builder.and_(args[2], SIZE(WIDTH - 1))
         begins, coming = (
-            [builder.mul(code.scalar(1, code.add(args[2], sample)), d) for sample in sixteen]
-            for sixteen in (range(_LANES), range(_LANES, 2 * _LANES))
+            [code.mul(code.scalar(1, args[2], sample), d) for sample in sixteen]
+            for sixteen in (range(LANES), range(LANES, 2 * LANES))
         )
         factor = code.splat(args[4])
 
         def sixteen(f: Any, values: list[Any]) -> list[Any]:
-            middle = code.load(3, f, kind)
+            middle = code.load(3, f)
             square = []
             for begin, next_begin in zip(begins, coming, strict=True):
                 # Sixteen rows at once are more streams than processors foresee.
-                for line in range(0, _LANES, LINE // size):
-                    place = code.add(builder.add(next_begin, f), line)
-                    ask_for(builder, code.pointer(0, place), 2)
-                x = builder.fsub(code.load(0, builder.add(begin, f), kind), middle)
+                for line in range(0, LANES, LINE // size):
+                    ask_for(builder, code.pointer(0, next_begin, f, line), 2)
+                x = builder.fsub(code.load(0, begin, f), middle)
                 x = builder.fmul(x, factor)
-                square.append(x if kind == _VECTOR else builder.fptrunc(x, _VECTOR))
-            total = _constant(0.0)
+                square.append(x if kind == FLOAT else builder.fptrunc(x, vector(FLOAT)))
+            total = every(FLOAT, 0.0)
             for feature, column in enumerate(_transposed(builder, square)):
-                code.store(column, 5, code.add(code.mul(code.add(f, feature), WIDTH), lane))
+                code.store(column, 5, code.mul(code.add(f, feature), WIDTH), lane)
                 total = code.add_product(total, column, column)
             return [builder.fadd(values[0], total)]
 
-        (total,) = code.loop(_SIZE(0), whole, _LANES, [_constant(0.0)], sixteen)
+        (total,) = code.loop(0, whole, LANES, [every(FLOAT, 0.0)], sixteen)
         code.store(total, 6, lane)
         return context.get_dummy_value()
 
@@ -253,16 +156,16 @@ def _fill_tile(
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
     """Columns of a square of sixteen vectors, in four rounds of exchanging halves."""
-    width = _LANES // 2
+    width = LANES // 2
     while width:
         keep, swap = [], []
-        for lane in range(_LANES):
+        for lane in range(LANES):
             upper = lane & width
-            keep.append(lane + _LANES - width if upper else lane)
-            swap.append(lane + _LANES if upper else lane + width)
-        low, high = (ir.Constant(ir.VectorType(_INDEX, _LANES), places) for places in (keep, swap))
+            keep.append(lane + LANES - width if upper else lane)
+            swap.append(lane + LANES if upper else lane + width)
+        low, high = (constant(INT, places) for places in (keep, swap))
         after = list(rows)
-        for r in range(_LANES):
+        for r in range(LANES):
             if not r & width:
                 a, b = rows[r], rows[r + width]
                 after[r] = builder.shuffle_vector(a, b, low)

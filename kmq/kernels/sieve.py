@@ -99,7 +99,8 @@ def _rivals(
     n                 int64             how many there are
     red, green, blue  float32           middle of the first cell
     masks             (>=n,)   uint64   out: of each colour, a bit for each cell
-    owners            (64,)    int32    out: colour nearest to the middle of each cell
+    owners            (64,)    int32    out: the colour nearest to the middle of each cell, packed:
+                                        red + 256 green + 65536 blue
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -131,28 +132,31 @@ def _rivals(
 
         def own(j: Any, carried: list[Any]) -> list[Any]:
             color = color_of(j)
-            name = code.splat(builder.trunc(j, INT))
             after = []
             for step, sq in enumerate(sq_distances(color)):
-                least, owner, *channels = carried[5 * step : 5 * step + 5]
+                least, *owner = carried[4 * step : 4 * step + 4]
                 nearer = builder.fcmp_ordered("<", sq, least)
                 after += [
                     builder.select(nearer, *both)
-                    for both in zip([sq, name, *color], [least, owner, *channels], strict=True)
+                    for both in zip([sq, *color], [least, *owner], strict=True)
                 ]
             return after
 
-        start = [every(FLOAT, float("inf")), every(INT, 0), *[every(FLOAT, 0.0)] * 3] * n_steps
+        start = [every(FLOAT, float("inf")), *[every(FLOAT, 0.0)] * 3] * n_steps
         owned = code.loop(0, args[1], 1, start, own)
         for step in range(n_steps):
-            code.store(owned[5 * step + 1], 6, LANES * step)
+            packed = every(INT, 0)
+            for f, channel in enumerate(owned[4 * step + 1 : 4 * step + 4]):
+                whole = builder.fptosi(channel, vector(INT))
+                packed = builder.or_(packed, builder.shl(whole, every(INT, 8 * f)))
+            code.store(packed, 6, LANES * step)
         side = every(FLOAT, -2 * HALF)
 
         def compare(j: Any, _: list[Any]) -> list[Any]:
             color = color_of(j)
             mask = SIZE(0)
             for step, sq in enumerate(sq_distances(color)):
-                least, _, *owner = owned[5 * step : 5 * step + 5]
+                least, *owner = owned[4 * step : 4 * step + 4]
                 lowest = code.add_product(sq, side, _apart(code, color, owner))
                 inside = builder.fcmp_ordered("<=", lowest, least)
                 bits = builder.zext(builder.bitcast(inside, ir.IntType(LANES)), SIZE)

@@ -8,11 +8,11 @@ farther from the sample than this centre is: a proof that reads an eighth of the
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from kmq.kernels.jit import kernel
+from kmq.kernels.vectors import FLOAT, SIZE, Code, vector
 
 # Samples a tile.
 TILE = 64
@@ -24,7 +24,6 @@ _LANES = 8
 # What rounding a point to single precision may move it, in steps; nearer points are compared.
 _BLUR = 0.01
 _FARTHEST_POINT = 1e5
-_SIZE = ir.IntType(64)
 
 
 def _add_distances(
@@ -44,53 +43,30 @@ def _add_distances(
     result = types.UniTuple(types.uint64, FOUR)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        tiles, others, sums, bounds = (
-            context.make_array(signature.args[a])(context, builder, args[a]) for a in (0, 3, 5, 6)
-        )
-        real = ir.FloatType()
-        vector, bytes_ = ir.VectorType(real, TILE), ir.VectorType(ir.IntType(8), TILE)
-        d = builder.extract_value(others.shape, 1)
-        start, stop = (builder.extract_value(args[2], place) for place in (0, 1))
-        tile = builder.mul(builder.mul(args[1], d), _SIZE(TILE))
-        rows = [builder.mul(builder.add(args[4], _SIZE(j)), d) for j in range(FOUR)]
+        code = Code(context, builder, signature, args)
+        d = code.length(3, 1)
+        tile = code.mul(code.mul(args[1], d), TILE)
+        rows = [code.mul(code.add(args[4], j), d) for j in range(FOUR)]
 
-        def at(array: Any, offset: Any, of: ir.VectorType) -> Any:
-            return builder.bitcast(builder.gep(array.data, [offset]), of.as_pointer())
+        def add(f: Any, totals: list[Any]) -> list[Any]:
+            steps = code.load(0, tile, code.mul(f, TILE), lanes=TILE)
+            x = builder.sitofp(steps, vector(FLOAT, TILE))
+            after = []
+            for row, total in zip(rows, totals, strict=True):
+                difference = builder.fsub(x, code.splat(code.scalar(3, row, f), TILE))
+                after.append(code.add_product(total, difference, difference))
+            return after
 
-        places = [at(sums, _SIZE(j * TILE), vector) for j in range(FOUR)]
-        before = builder.block
-        head, body, done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
-        loaded = [builder.load(place, align=4) for place in places]
-        builder.branch(head)
-        builder.position_at_end(head)
-        f = builder.phi(_SIZE)
-        f.add_incoming(start, before)
-        totals = [builder.phi(vector) for _ in range(FOUR)]
-        for total, value in zip(totals, loaded, strict=True):
-            total.add_incoming(value, before)
-        builder.cbranch(builder.icmp_signed("<", f, stop), body, done)
-        builder.position_at_end(body)
-        offset = builder.add(tile, builder.mul(f, _SIZE(TILE)))
-        x = builder.sitofp(builder.load(at(tiles, offset, bytes_), align=1), vector)
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), TILE), [0] * TILE)
-        for row, total in zip(rows, totals, strict=True):
-            value = builder.load(builder.gep(others.data, [builder.add(row, f)]))
-            point = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
-            )
-            diff = builder.fsub(x, builder.shuffle_vector(point, point, zeros))
-            square = builder.fmul(diff, diff, flags=("contract",))
-            total.add_incoming(builder.fadd(total, square, flags=("contract",)), body)
-        f.add_incoming(builder.add(f, _SIZE(1)), body)
-        builder.branch(head)
-        builder.position_at_end(done)
-        limit = builder.load(at(bounds, builder.mul(args[1], _SIZE(TILE)), vector), align=4)
+        start, stop = (builder.extract_value(args[2], place) for place in range(2))
+        totals = [code.load(5, j * TILE, lanes=TILE) for j in range(FOUR)]
+        totals = code.loop(start, stop, 1, totals, add)
+        limit = code.load(6, code.mul(args[1], TILE), lanes=TILE)
         masks = []
-        for total, place in zip(totals, places, strict=True):
-            builder.store(total, place, align=4)
+        for j, total in enumerate(totals):
+            code.store(total, 5, j * TILE)
             # Not so for what is no number either.
             below = builder.fcmp_unordered("<", total, limit)
-            masks.append(builder.bitcast(below, _SIZE))
+            masks.append(builder.bitcast(below, SIZE))
         return context.make_tuple(builder, signature.return_type, masks)
 
     return result(

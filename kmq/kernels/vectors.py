@@ -136,6 +136,16 @@ class Code:
         name = f"llvm.fabs.v{value.type.count}{value.type.element.intrinsic_name}"
         return self._call(name, value.type, value)
 
+    def extreme(self, value: Any, comparison: str) -> Any:
+        """The least (``<``) or largest (``>``) lane of a vector of floats, folding it in halves."""
+        builder, width = self.builder, value.type.count // 2
+        while width:
+            other = self.pick(value, [lane ^ width for lane in range(value.type.count)])
+            nearer = builder.fcmp_ordered(comparison, value, other)
+            value = builder.select(nearer, value, other)
+            width //= 2
+        return builder.extract_element(value, INT(0))
+
     def least(self, value: Any) -> Any:
         """The least lane of a vector of integers without sign."""
         kind = value.type.element
