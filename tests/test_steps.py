@@ -192,17 +192,19 @@ def test_a_new_start_leaves_the_labels_of_the_last_alone(make):
 @pytest.mark.parametrize(
     ("n", "d", "k", "expected"),
     [
-        (1797, 64, 10, DenseStep),
+        (1797, 64, 10, GapStep),
         (100, 2, 5, DenseStep),
         (100_000, 2, 100, CellStep),
         (100_000, 4, 32, CellStep),
         (1000, 16, 26, DenseStep),
         (20_000, 16, 26, GapStep),
         (20_000, 5, 26, GapStep),
-        (20_000, 32, 100, BoundStep),
+        (20_000, 128, 100, GapStep),
+        (3000, 32, 1000, BoundStep),
         (6000, 784, 10, BoundStep),
         (3000, 300, 10, BoundStep),
-        (2000, 256, 10, DenseStep),
+        (2000, 256, 10, GapStep),
+        (1000, 64, 10, DenseStep),
     ],
 )
 def test_the_choice(n, d, k, expected):
@@ -279,6 +281,21 @@ def test_bounds_know_nothing_of_centres_beyond_single_precision(rng):
         centers[3] = X[7]
 
 
+@pytest.mark.parametrize("width", [1e-6, 1e-4, 1e-2])
+@pytest.mark.parametrize("d", [5, 20])
+def test_gaps_leave_room_for_what_single_precision_hides(d, width, rng):
+    """Samples of one heap in double precision, far from the point amid them all."""
+    heap = 1000.0 + width * rng.standard_normal((2500, d))
+    X = read_only(np.concatenate([rng.standard_normal((3500, d)), heap]))
+    gap, dense = (step(X, read_only(np.ones(len(X))), 40) for step in (GapStep, DenseStep))
+    centers = heap[:40].copy()
+    for _ in range(12):
+        gap.assign(centers)
+        dense.assign(centers)
+        np.testing.assert_array_equal(gap.labels, dense.labels)
+        centers[rng.integers(40, size=6)] += 0.2 * width * rng.standard_normal((6, d))
+
+
 @pytest.mark.parametrize("make", FAST)
 def test_a_cluster_of_samples_without_weight_is_empty(make, rng):
     d = 3 if make is CellStep else 20
@@ -320,4 +337,4 @@ def test_blas_serves_two_fits_at_once():
     assert set(blas()) == {1}
     inner.__exit__(None, None, None)
     assert blas() == before
-    assert steps.MOST_CELL_FEATURES < steps.MOST_DENSE_FEATURES
+    assert steps.MOST_CELL_FEATURES < steps.MOST_GAP_FEATURES

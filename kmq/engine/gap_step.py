@@ -4,12 +4,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.dense import BlockStep
-from kmq.engine.steps import TieRule
+from kmq.engine.steps import TieRule, block_rows
+from kmq.engine.team import Team
 from kmq.engine.threads import run_blocks
+from kmq.kernels import dense
 from kmq.kernels import gaps as kernels
+from kmq.kernels.scan import n_places
 
-# Centres that are compared at once.
-_EIGHT = 8
+# The fewest samples a block: some microseconds of work.
+_LEAST_ROWS = 256
+# Values of which a thread adds up rows as quickly as another is woken.
+_LEAST_VALUES = 1 << 20
+# Multiplications an iteration from which a helper is worth the wait for it.
+_LEAST_TEAM_WORK = 4_000_000
+# Operations a piece of work: some tenths of a second, so that Ctrl-C is heard.
+_MOST_WORK = 1 << 32
 # Iterations after which sums that samples were moved between are made afresh.
 _FRESH = 16
 # They are made afresh too where less is left of the inertia: what a far sample leaves behind in
@@ -27,116 +36,141 @@ class GapStep(BlockStep):
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
         super().__init__(X, weight, k)
-        d = X.shape[1]
-        self._tally = kernels.Tally(
-            np.zeros((self._n_blocks, k, d)),
-            np.zeros((self._n_blocks, k, 2)),
-            np.zeros(self._n_blocks),
-        )
+        n, d = X.shape
+        self._rows = block_rows(n, k, _LEAST_ROWS)
+        self._n_blocks = -(-n // self._rows)
+        if n * d * k < _LEAST_TEAM_WORK:
+            self._threads = 1
+        self._sum_threads = self._threads if X.size >= _LEAST_VALUES else 1
+        # Any point amid the samples will do.
+        some = np.sort(X[:: max(1, n >> 6)], axis=0)
+        middle = some[len(some) // 2]
+        self._middle = middle.astype(np.float64)[np.newaxis]
+        self._shift = middle if X.dtype == np.float64 else np.zeros(d, X.dtype)
         self.reset()
 
     def reset(self) -> None:
         """See `Step`."""
         n, d = self._X.shape
-        self._labels = np.full(n, -1, np.int32)
-        self._alarm = np.full(n, -np.inf, np.float32)
-        self._placed: NDArray[np.float64] | None = None
-        self._points = np.zeros((self._k, d))
-        self._clocks = np.zeros(self._k)
-        self._peak = 0.0
+        k, n_blocks = self._k, self._n_blocks
+        self._state = kernels.State(
+            np.full(n, -1, np.int32),
+            np.full(n, -np.inf, np.float32),
+            np.zeros((n_blocks, k, d)),
+            np.zeros((n_blocks, k, 2)),
+            np.zeros(n_blocks),
+        )
+        self._orders = kernels.Orders(
+            self._shift,
+            np.full((n_places(k), d), np.inf, np.float32),
+            np.zeros(k, np.float32),
+            np.zeros((k, d), self._X.dtype),
+            np.zeros((k, d)),
+            np.zeros(k),
+            np.zeros(k, np.float32),
+            np.zeros(k, np.float32),
+            self._middle,
+        )
+        self.sums = np.zeros((k, d))
+        self._counts = np.zeros((k, 2))
         self._age = 0
+        self._gather_team()
+
+    def _gather_team(self) -> None:
+        """Let a new team work by the present orders."""
+        self._team = Team(kernels.work_off, self._threads - 1)
+        self._changes = np.zeros((self._threads, 1), np.int64)
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """See `Step`."""
+        return self._counts[:, 0]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """See `Step`."""
+        self._team.dismiss()  # its threads are wanted for other work
+        return self._state.labels
+
+    def n_filled(self) -> int:
+        """See `Step`."""
+        n_weighing = np.count_nonzero(self._state.counts[:, :, 1].sum(axis=0))
+        return self._k if n_weighing == self._k else super().n_filled()
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""
-        fresh = ties is not None or self._age % _FRESH == 0
-        changed = self._visit(centers, ties, fresh)
+        changed = self._visit(centers)
+        if ties is not None:
+            self._settle(centers, ties)
+        if ties is not None or self._age % _FRESH == 0:
+            self._sum_afresh(self._middle)
         self._age += 1
-        self._add_up(fresh)
-        if not fresh and self.assigned_inertia() < _LEAST_LEFT * self._peak:
-            self._sum_afresh()
-            self._add_up(True)
+        self._inertia = self._add_up()
+        if self._inertia < _LEAST_LEFT * self._peak:
+            self._sum_afresh(self._orders.placed.copy())
+            self._inertia = self._add_up()
         return changed
 
     def relabel(self, centers: NDArray) -> None:
         """See `Step`."""
-        self._visit(centers, None, False)
+        self._visit(centers)
 
     def assigned_inertia(self) -> float:
         """See `Step`."""
-        # The distances to other points of reference are known: move these to the centres.
-        assert self._placed is not None
-        way = self._placed - self._points
-        lever = self.sums - self.counts[:, np.newaxis] * self._points
-        moved = -2.0 * (way * lever).sum() + (self.counts * np.square(way).sum(axis=1)).sum()
-        return self._scatter + float(moved)
+        return self._inertia
 
-    def _visit(self, centers: NDArray, ties: TieRule | None, fresh: bool) -> bool:
+    def inertia(self, centers: NDArray) -> float:
+        """See `Step`."""
+        labels = self.labels
+        wide = centers.astype(np.float64)
+        parts = np.empty(self._n_blocks)
+
+        def task(worker: int, first: int, last: int) -> None:
+            kernels.spread(self._X, self._weight, wide, labels, self._rows, first, last, parts)
+
+        run_blocks(task, self._n_blocks, self._sum_threads)
+        return float(parts.sum())
+
+    def _visit(self, centers: NDArray) -> bool:
         """Bring the labels up to date with new centres; True if one changed."""
-        if self._placed is None:
-            self._placed = centers.astype(np.float64)
-        kernels.advance_clocks(centers, self._placed, self._clocks)
-        if fresh:
-            self._points = self._placed.copy()
-        with np.errstate(over="ignore"):  # a clock beyond single precision: always visited
-            hands = (self._clocks * kernels.UP).astype(np.float32)
-        orders = kernels.Orders(_fill_up(centers), self._clocks, hands, self._points)
-        changed = np.zeros(self._n_blocks, np.int64)
+        before = int(self._changes.sum())
+        kernels.place_centers(centers, self._orders)
+        if self._age == 0:
+            for clocks in (self._orders.clocks, self._orders.hands, self._orders.floors):
+                clocks[:] = 0.0
+        work = (self._X, self._weight, self._orders, self._rows, self._state)
+        most = max(1, _MOST_WORK // (self._rows * self._k * self._X.shape[1]))
+        for first in range(0, self._n_blocks, most):
+            self._team.work(min(most, self._n_blocks - first), work, self._changes)
+        return int(self._changes.sum()) != before
 
-        def task(worker: int, first: int, last: int) -> None:
-            for block in range(first, last):
-                changed[block] = kernels.visit(
-                    self._X,
-                    self._weight,
-                    orders,
-                    block,
-                    self._rows,
-                    self._labels,
-                    self._alarm,
-                    self._tally,
-                )
-                if ties is not None:
-                    # In the first iteration only, when all clocks stand at 0 and no alarm
-                    # can be meant for another's.
-                    self._settle_ties(centers, ties, *self._range(block))
-                if fresh:
-                    self._sum_block(block)
-
-        run_blocks(task, self._n_blocks, self._threads)
-        return bool(changed.any())
-
-    def _sum_block(self, block: int) -> None:
-        """Add up a block, about the present points of reference."""
-        kernels.sum_afresh(
-            self._X, self._weight, self._labels, self._points, block, self._rows, self._tally
+    def _settle(self, centers: NDArray, ties: TieRule) -> None:
+        """Let true ties fall as `ties` says, in the first iteration: all clocks stand at 0."""
+        labels, alarm = self._state.labels, self._state.alarm
+        tied = np.flatnonzero(~(alarm > 0.0))
+        some = self._X[tied]
+        some.flags.writeable = False
+        settled = labels[tied]
+        dense.settle_ties(
+            some, centers, ties.mean, ties.shifted, ties.sq_norms, 0, len(tied), settled
         )
+        labels[tied] = settled
 
-    def _sum_afresh(self) -> None:
-        """Add up all samples, with the present centres as points of reference."""
-        assert self._placed is not None
-        self._points = self._placed.copy()
+    def _sum_afresh(self, points: NDArray[np.float64]) -> None:
+        """Add up all samples, and their squared distances to points of reference."""
+        if len(points) > 1 or len(self._orders.points) > 1:
+            self._team.dismiss()
+            self._orders = self._orders._replace(points=points)
+            self._gather_team()
 
         def task(worker: int, first: int, last: int) -> None:
-            for block in range(first, last):
-                self._sum_block(block)
+            kernels.sum_blocks(self._X, self._weight, points, self._rows, first, last, self._state)
 
-        run_blocks(task, self._n_blocks, self._threads)
+        run_blocks(task, self._n_blocks, self._sum_threads)
+        self._peak = float(self._state.scatter.sum())
 
-    def _add_up(self, fresh: bool) -> None:
-        """Add up the sums of the blocks."""
-        counts = self._tally.counts.sum(axis=0)
-        self.sums = self._tally.sums.sum(axis=0)
-        # What is left of subtracted weights must not pass for a member.
-        empty = counts[:, 1] == 0
-        counts[empty] = 0.0
-        self.sums[empty] = 0.0
-        self.counts = counts[:, 0]
-        self._scatter = float(self._tally.scatter.sum())
-        self._peak = self._scatter if fresh else max(self._peak, self._scatter)
-
-
-def _fill_up(centers: NDArray) -> NDArray:
-    """Centres, and infinitely far ones up to whole eights."""
-    k, d = centers.shape
-    filled = np.full((-(-k // _EIGHT) * _EIGHT, d), np.inf, centers.dtype)
-    filled[:k] = centers
-    return filled
+    def _add_up(self) -> float:
+        """Add up the sums of the blocks; their inertia."""
+        inertia = float(kernels.add_up(self._orders, self._state, self.sums, self._counts))
+        self._peak = max(self._peak, float(self._state.scatter.sum()))
+        return inertia

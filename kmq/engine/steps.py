@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 # Where sorting the samples into cells repays itself within a few iterations.
 MOST_CELL_FEATURES = 4
 LEAST_CELL_PAIRS = 400_000
-# Brute force keeps up with products to 16 features (200,000 x 16, k = 100: 8.5 ms an iteration
-# against 8.4), and with more where there is little to do: 10,000 x 64, k = 20, draws in float64.
-# From 128 features on its tiles leave the first cache: 3,000 x 300, k = 10: 12.2 ms for 20
-# iterations against 10.2, 2,000 x 784, k = 10: 49 against 10.
-MOST_DENSE_FEATURES = 16
+# Multiplications an iteration below which looking at alarms takes as long as comparing: 3,000 x 8,
+# k = 10, and 1,000 x 16, k = 26: 0.3 to 0.4 ms for ten iterations either way.
 LEAST_GAP_WORK = 1_000_000
+# Up to so many features and values of centres the gap pays more than products and bounds do. Ten
+# iterations, ms, noise in float32, gap against bounds: 60,000 x 20, k = 30: 5.0, 17;
+# 60,000 x 64, k = 100: 29, 46; 60,000 x 128, k = 100: 67, 74; 200,000 x 16, k = 1000: 220, 260;
+# but 200,000 x 32, k = 1000: 419, 393; 20,000 x 256, k = 50: 31, 29; 6,000 x 784, k = 10: 21, 11.
+MOST_GAP_FEATURES = 128
+MOST_GAP_VALUES = 24_000
 LEAST_BOUND_WORK = 20_000_000
-_FEATURES_IN_CACHE = 128
 # An iteration of so little work takes NumPy some tenths of a millisecond. Loading compiled code
 # takes a process some hundred, and compiling it on a new machine a second.
 _MOST_PLAIN_WORK = 50_000
@@ -120,9 +122,9 @@ class Step(Protocol):
         """Sample `i` with its weight and label."""
 
 
-def block_rows(n: int, k: int) -> int:
+def block_rows(n: int, k: int, least: int = _LEAST_ROWS) -> int:
     """Samples a block, from the shapes alone: few enough blocks that their sums stay small."""
-    n_blocks = max(1, min(_MOST_BLOCKS, n // max(_LEAST_ROWS, 8 * k)))
+    n_blocks = max(1, min(_MOST_BLOCKS, n // max(least, 8 * k)))
     # Whole vectors of samples, of sixteen.
     return -(-n // (16 * n_blocks)) * 16
 
@@ -139,12 +141,14 @@ def choose_step(X: NDArray, weight: NDArray[np.float64], k: int) -> Step:
         from kmq.engine.cell_step import CellStep
 
         return CellStep(X, weight, k)
-    bound_work = n * d * k * max(1.0, d / _FEATURES_IN_CACHE)
-    if d > MOST_DENSE_FEATURES and bound_work >= LEAST_BOUND_WORK:
+    # The wider the samples, the sooner.
+    bound_work = n * d * k * max(1.0, d / MOST_GAP_FEATURES)
+    too_wide = d > MOST_GAP_FEATURES or (d > MOST_CELL_FEATURES and d * k > MOST_GAP_VALUES)
+    if too_wide and bound_work >= LEAST_BOUND_WORK:
         from kmq.engine.bound_step import BoundStep
 
         return BoundStep(X, weight, k)
-    if MOST_CELL_FEATURES < d <= MOST_DENSE_FEATURES and n * d * k >= LEAST_GAP_WORK:
+    if d > MOST_CELL_FEATURES and n * d * k >= LEAST_GAP_WORK:
         from kmq.engine.gap_step import GapStep
 
         return GapStep(X, weight, k)

@@ -4,8 +4,9 @@ A visit compares a sample with all centres, sixteen samples at once, and keeps o
 much centres may move before another can be nearest, the gap between its nearest and its second
 nearest. The movement of a centre and the largest movement of any other are added up on the
 centre's clock; a sample whose alarm lies ahead of its centre's clock is passed by (after Hamerly,
-2010, SDM, whose two bounds this makes one). Nothing of this is an approximation: what is within
-the rounding of a comparison is compared again as brute force does.
+2010, SDM, whose two bounds this makes one). Visits compare in single precision, samples and
+centres in double precision less a point amid them. Nothing of this is an approximation: what is
+within the rounding of a comparison is compared again as brute force does.
 """
 
 from typing import NamedTuple
@@ -13,62 +14,122 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.jit import kernel
-from kmq.kernels.simd import LANES, scan_tile, scan_tile_fused
+from kmq.kernels.scan import scan_fused
+from kmq.kernels.simd import scan_tile
+from kmq.kernels.strips import (
+    LEAST_FEATURES,
+    add_row,
+    add_sq_row,
+    gather_tile,
+    set_alarms,
+)
+from kmq.kernels.team import DONE, LEAVE, LIMIT, NEXT, add_one, claim, read
+from kmq.kernels.vectors import LANES
 
 # Samples from which those to visit are gathered: their indices stay in the first cache.
 _CHUNK = 1024
+_PARTS = 2
 # Rounds what single precision keeps of clocks and alarms to the safe side.
-UP = 1.0 + 2.0**-22
+_UP = 1.0 + 2.0**-22
 _DOWN = 1.0 - 2.0**-22
+_LARGEST = float(np.finfo(np.float32).max)
+# What the squares of tiny differences, one a feature, may lose of a distance.
+_LEAST = 4.0 * float(np.finfo(np.float32).tiny) ** 0.5
 
 
 class Orders(NamedTuple):
-    """Centres as the visits compare them.
+    """Centres as the visits compare them; written by the leader between iterations.
 
-    centers  (m, d) float    of the dtype of the samples, filled up with infinity to whole eights
+    shift    (d,)   float    of the dtype of the samples: what to subtract from these
+    near     (m, d) float32  centres less the shift, filled up with infinity to `n_places`
+    hidden   (k,)   float32  what rounding may hide of distances near each
+    centers  (k, d) float    centres, of the dtype of the samples
+    placed   (k, d) float64  the same
     clocks   (k,)   float64  movement of each centre and the most of any other, added up
     hands    (k,)   float32  the same, rounded up
-    points   (k, d) float64  points of reference: each centre when the sums were last made afresh
+    floors   (k,)   float32  the same, rounded down
+    points   (p, d) float64  points of reference of the clusters, or one for all
     """
 
+    shift: np.ndarray
+    near: np.ndarray
+    hidden: np.ndarray
     centers: np.ndarray
+    placed: np.ndarray
     clocks: np.ndarray
     hands: np.ndarray
+    floors: np.ndarray
     points: np.ndarray
 
 
-class Tally(NamedTuple):
-    """Sums of the clusters in each block of samples.
+class State(NamedTuple):
+    """What is known of the samples, and of the clusters in each block of samples.
 
+    labels   (n,)      int32    nearest centre, ties to the lowest; -1 before the first visit
+    alarm    (n,)      float32  time on the clock of its centre from which to visit a sample
     sums     (b, k, d) float64  sums of weight · sample
     counts   (b, k, 2) float64  sums of weight, and numbers of samples that weigh
     scatter  (b,)      float64  sums of weight · squared distance to the point of reference
     """
 
+    labels: np.ndarray
+    alarm: np.ndarray
     sums: np.ndarray
     counts: np.ndarray
     scatter: np.ndarray
 
 
-@kernel
-def advance_clocks(centers, placed, clocks):
-    """Add the last movements of the centres to their clocks, and place the centres anew.
+class _Scratch(NamedTuple):
+    """What a visit needs.
 
-    centers  (k, d) float    centres
-    placed   (k, d) float64  inout: centres at the last visits
-    clocks   (k,)   float64  inout: movement of each centre and the most of any other, added up
+    tile    (d, 16) float32  samples, one row a feature
+    near    (2, 16) float32  squared distances to their nearest and second nearest centre
+    owner   (16,)   uint32   the nearest
+    alarms  (16,)   float32  their alarms
+    due     (c,)    uint64   samples to visit
+    moved   (c,)    uint64   samples whose label changed
+    old     (c,)    int32    their labels before
     """
+
+    tile: np.ndarray
+    near: np.ndarray
+    owner: np.ndarray
+    alarms: np.ndarray
+    due: np.ndarray
+    moved: np.ndarray
+    old: np.ndarray
+
+
+@kernel
+def place_centers(centers, orders):
+    """Place the centres anew, and add their movements to their clocks.
+
+    centers  (k, d) float  centres
+    orders                 inout: `Orders`
+    """
+    placed, clocks, shift = orders.placed, orders.clocks, orders.shift
     k, d = centers.shape
+    # Samples and centres in double precision are rounded, by 2^-24 of how far they lie from the
+    # shift. With a sample's distances D to its centre c and E to a rival, and R of c to the shift,
+    # these lie within D + R and E + D + R: D and E are off by at most 4 R, 3 D and E of that
+    # together, of which the share of the distance to the rival covers all but 4 R.
+    rounding = 4.0 * 2.0**-24 if centers.itemsize > 4 else 0.0
     moved = np.empty(k)
     most = 0.0
     second = 0.0
     for j in range(k):
         sq = 0.0
+        sq_norm = 0.0
         for f in range(d):
             diff = np.float64(centers[j, f]) - placed[j, f]
             sq += diff * diff
             placed[j, f] = np.float64(centers[j, f])
+            orders.centers[j, f] = centers[j, f]
+            x = np.float64(centers[j, f] - shift[f])
+            orders.near[j, f] = np.float32(x)
+            sq_norm += x * x
         moved[j] = np.sqrt(sq) * (1.0 + 1e-12)
+        orders.hidden[j] = np.float32((_LEAST * np.sqrt(d) + rounding * np.sqrt(sq_norm)) * _UP)
         if moved[j] > most:
             second = most
             most = moved[j]
@@ -77,124 +138,237 @@ def advance_clocks(centers, placed, clocks):
     for j in range(k):
         # One movement makes the sample's centre recede, another brings its rival near.
         clocks[j] += moved[j] + (second if moved[j] == most else most)
+        orders.hands[j] = np.float32(clocks[j] * _UP)
+        orders.floors[j] = np.float32(min(clocks[j], _LARGEST) * _DOWN)
 
 
 @kernel
-def _scan(tile, centers, d, k, owner, near):
-    """Nearest centre of sixteen samples, by fused arithmetic where its rounding cannot decide."""
-    eps = np.finfo(tile.dtype).eps
-    slack = tile.dtype.type(4 * (d + 4) * eps)
-    tiny = tile.dtype.type(8 * d * np.finfo(tile.dtype).tiny)
-    scan_tile_fused(
-        tile, np.int64(0), np.int64(d), centers, np.int64(centers.shape[0]), owner, near
-    )
-    clear = True
+def _lay_out(X, rows, at, shift, tile):
+    """Lay sixteen samples less a shift out in a tile."""
     for lane in range(LANES):
-        # Not so for infinities and what is no number either.
-        clear &= near[1, lane] - near[0, lane] > slack * near[1, lane] + tiny
-    if not clear:
-        scan_tile(tile, np.int64(0), np.int64(d), centers, np.int64(k), owner, near)
+        for f in range(X.shape[1]):
+            tile[f, lane] = X[rows[at + lane], f] - shift[f]
 
 
 @kernel
-def _move(X, weight, points, i, before, after, sums, counts):
-    """Move sample i from one cluster to another; by how much the scatter of its block grows."""
-    d = X.shape[1]
-    w = weight[i]
-    growth = 0.0
-    for f in range(d):
+def _compare_again(X, rows, at, orders, owner, alarms):
+    """Find by explicit differences the nearest centre of sixteen samples, and set their alarms."""
+    k, d = orders.centers.shape
+    tiles = np.empty((1, d, LANES), X.dtype)
+    near = np.empty((2, LANES), X.dtype)
+    _lay_out(X, rows, at, np.zeros(d, X.dtype), tiles[0])
+    scan_tile(tiles, np.int64(0), np.int64(d), orders.centers, np.int64(k), owner, near)
+    keep = 1.0 - 4.0 * (d + 4) * np.finfo(X.dtype).eps
+    largest = np.float64(np.finfo(X.dtype).max)
+    for lane in range(LANES):
+        rival = np.sqrt(min(np.float64(near[1, lane]), largest))
+        gap = keep * rival - np.sqrt(np.float64(near[0, lane])) - _LEAST * np.sqrt(d)
+        alarms[lane] = np.float32((orders.clocks[owner[lane]] + gap) * _DOWN)
+
+
+@kernel
+def _growth(X, i, points, before, after):
+    """By how much the squared distance of sample i to its point of reference grows."""
+    total = 0.0
+    for f in range(X.shape[1]):
         x = np.float64(X[i, f])
         gone = x - points[before, f]
         come = x - points[after, f]
-        growth += come * come - gone * gone
-        sums[before, f] -= w * x
-        sums[after, f] += w * x
+        total += come * come - gone * gone
+    return total
+
+
+@kernel
+def _move(X, w, i, before, after, sums, counts):
+    """Move sample i, which weighs w, from one cluster to another."""
+    add_row(X, np.int64(i), -w, sums, np.int64(before))
+    add_row(X, np.int64(i), w, sums, np.int64(after))
     counts[before, 0] -= w
     counts[after, 0] += w
     if w > 0.0:
         counts[before, 1] -= 1.0
         counts[after, 1] += 1.0
-    return w * growth
 
 
 @kernel
-def visit(X, weight, orders, block, rows, labels, alarm, tally):
+def _list_due(labels, alarm, hands, first, last, due):
+    """List the samples of a range whose alarm has come, and sixteen to go on with; how many."""
+    count = 0
+    for i in range(first, last):
+        due[count] = np.uint64(i)
+        count += not hands[labels[i]] < alarm[i]
+    for lane in range(LANES):
+        due[count + lane] = due[max(count - 1, 0)]
+    return count
+
+
+@kernel
+def _visit(X, weight, orders, block, rows, state, scratch):
     """Label the samples of a block whose alarm has come, and book the changes.
 
     X       (n, d) float    samples, C order
     weight  (n,)   float64  their weights
     orders                  `Orders`
     block, rows             the block, and samples a block
-    labels  (n,)   int32    inout: nearest centre, ties to the lowest; -1 before the first visit
-    alarm   (n,)   float32  inout: time on the clock of its centre from which to visit a sample
-    tally                   inout: `Tally`
+    state                   inout: `State`
+    scratch                 `_Scratch`
     Returns the number of labels that changed.
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per sample.
-    centers, clocks, hands, points = orders.centers, orders.clocks, orders.hands, orders.points
-    sums, counts, scatter = tally.sums[block], tally.counts[block], tally.scatter
+    shift, centers, hidden, floors = orders.shift, orders.near, orders.hidden, orders.floors
+    hands, points = orders.hands, orders.points
+    labels, alarm, scatter = state.labels, state.alarm, state.scatter
+    sums, counts = state.sums[block], state.counts[block]
     d = X.shape[1]
-    k = clocks.shape[0]
-    slack = 4.0 * (d + 4) * np.finfo(X.dtype).eps
-    least_gap = 4.0 * np.sqrt(d * np.float64(np.finfo(X.dtype).tiny))
-    largest = np.float64(np.finfo(X.dtype).max)
-    tile = np.zeros((1, d, LANES), X.dtype)
-    near = np.empty((2, LANES), X.dtype)
-    owner = np.empty(LANES, np.int32)
-    active = np.empty(_CHUNK + LANES, np.int64)
+    keep = np.float32(1.0 - 4.0 * (d + 8) * 2.0**-23)
+    tile, near, owner, alarms = scratch.tile, scratch.near, scratch.owner, scratch.alarms
+    due, moved, old = scratch.due, scratch.moved, scratch.old
     changed = 0
     stop = min((block + 1) * rows, X.shape[0])
     for first in range(block * rows, stop, _CHUNK):
-        count = 0
-        for i in range(first, min(first + _CHUNK, stop)):
-            active[count] = i
-            count += not hands[labels[i]] < alarm[i]
+        count = _list_due(labels, alarm, hands, first, min(first + _CHUNK, stop), due)
+        n_moved = 0
         for begin in range(0, count, LANES):
-            size = min(LANES, count - begin)
-            for lane in range(size):
-                i = active[begin + lane]
-                for f in range(d):
-                    tile[0, f, lane] = X[i, f]
-            _scan(tile, centers, d, k, owner, near)
-            for lane in range(size):
-                i = active[begin + lane]
-                before, after = labels[i], owner[lane]
-                rival = np.sqrt(min(np.float64(near[1, lane]), largest))
-                gap = rival * (1.0 - slack) - np.sqrt(np.float64(near[0, lane])) - least_gap
-                alarm[i] = (clocks[after] + gap) * _DOWN
-                if before != after:
-                    labels[i] = after
-                    changed += 1
-                    if before >= 0:
-                        scatter[block] += _move(X, weight, points, i, before, after, sums, counts)
+            if d >= LEAST_FEATURES:
+                gather_tile(X, due, np.int64(begin), shift, tile)
+            else:
+                _lay_out(X, due, begin, shift, tile)
+            scan_fused(tile, centers, owner, near)
+            if not set_alarms(near, owner, keep, hidden, floors, alarms):
+                _compare_again(X, due, begin, orders, owner, alarms)
+            for lane in range(min(LANES, count - begin)):
+                i, after = due[begin + lane], np.int32(owner[lane])
+                before = labels[i]
+                labels[i] = after
+                alarm[i] = alarms[lane]
+                moved[n_moved] = i
+                old[n_moved] = before
+                n_moved += before != after
+        for m in range(n_moved):
+            i, before, w = moved[m], old[m], weight[moved[m]]
+            if before >= 0:
+                _move(X, w, i, before, labels[i], sums, counts)
+                if points.shape[0] > 1:
+                    scatter[block] += w * _growth(X, i, points, before, labels[i])
+        changed += n_moved
     return changed
 
 
 @kernel
-def sum_afresh(X, weight, labels, points, block, rows, tally):
-    """Add up the samples of a block.
+def work_off(X, weight, orders, rows, state, patience, board, tally):
+    """Visit blocks until there are none, or for a helper: until none have come for a while.
 
     X       (n, d) float    samples, C order
     weight  (n,)   float64  their weights
-    labels  (n,)   int32    their clusters
-    points  (k, d) float64  points of reference
-    block, rows             the block, and samples a block
-    tally                   out: `Tally`
+    orders                  `Orders`
+    rows                    samples a block
+    state                   inout: `State`
+    patience                looks at the board without work before leaving
+    board          int64    inout: the team's counters
+    tally   (1,)   int64    inout: one member's count of changed labels
     """
-    sums, counts = tally.sums[block], tally.counts[block]
-    d = X.shape[1]
+    n_blocks = state.scatter.shape[0]
+    scratch = _Scratch(
+        np.empty((X.shape[1], LANES), np.float32),
+        np.empty((2, LANES), np.float32),
+        np.empty(LANES, np.uint32),
+        np.empty(LANES, np.float32),
+        np.empty(_CHUNK + LANES, np.uint64),
+        np.empty(_CHUNK + 1, np.uint64),
+        np.empty(_CHUNK + 1, np.int32),
+    )
+    idle = 0
+    while idle < patience and read(board, LEAVE) == 0:
+        number = read(board, NEXT)
+        if number >= read(board, LIMIT):
+            idle += 1
+            continue
+        idle = 0
+        if claim(board, NEXT, number):
+            tally[0] += _visit(X, weight, orders, number % n_blocks, rows, state, scratch)
+            add_one(board, DONE)
+
+
+@kernel
+def sum_blocks(X, weight, points, rows, start, stop, state):
+    """Add up the samples of some blocks.
+
+    X       (n, d) float    samples, C order
+    weight  (n,)   float64  their weights
+    points  (p, d) float64  points of reference of the clusters, or one for all
+    rows                    samples a block
+    start, stop             the blocks to add up
+    state                   inout: `State`
+    """
+    labels, sums, counts = state.labels, state.sums, state.counts
+    n, d = X.shape
+    k = sums.shape[1]
+    # Several sums for each feature: no addition waits for the last.
+    totals = np.empty((_PARTS, d))
+    for block in range(start, stop):
+        sums[block] = 0.0
+        counts[block] = 0.0
+        totals[:] = 0.0
+        for i in range(block * rows, min((block + 1) * rows, n)):
+            j = np.int64(labels[i])
+            w = weight[i]
+            add_row(X, np.int64(i), w, sums, block * k + j)
+            point = j if points.shape[0] > 1 else np.int64(0)
+            add_sq_row(X, np.int64(i), w, points, point, totals, np.int64(i % _PARTS))
+            counts[block, j, 0] += w
+            counts[block, j, 1] += 1.0 if w > 0.0 else 0.0
+        state.scatter[block] = totals.sum()
+
+
+@kernel
+def spread(X, weight, points, labels, rows, start, stop, parts):
+    """Sum the weighted squared distances of samples to the points of their clusters.
+
+    X       (n, d) float    samples, C order
+    weight  (n,)   float64  their weights
+    points  (k, d) float64  points, one a cluster
+    labels  (n,)   int32    the clusters
+    rows                    samples a block
+    start, stop             the blocks to sum
+    parts   (b,)   float64  out: the sum of each block
+    """
+    n, d = X.shape
+    totals = np.empty((_PARTS, d))
+    for block in range(start, stop):
+        totals[:] = 0.0
+        for i in range(block * rows, min((block + 1) * rows, n)):
+            j, part = np.int64(labels[i]), np.int64(i % _PARTS)
+            add_sq_row(X, np.int64(i), weight[i], points, j, totals, part)
+        parts[block] = totals.sum()
+
+
+@kernel
+def add_up(orders, state, sums, counts):
+    """Add up the sums of the blocks.
+
+    orders                  `Orders`
+    state                   `State`
+    sums    (k, d) float64  out: sums of weight · sample
+    counts  (k, 2) float64  out: sums of weight, and numbers of samples that weigh
+    Returns the sum of weighted squared distances to the centres.
+    """
+    placed, points = orders.placed, orders.points
+    k, d = sums.shape
     sums[:] = 0.0
     counts[:] = 0.0
-    total = 0.0
-    for i in range(block * rows, min((block + 1) * rows, X.shape[0])):
-        j = labels[i]
-        w = weight[i]
-        sq = 0.0
+    for block in range(state.scatter.shape[0]):
+        sums += state.sums[block]
+        counts += state.counts[block]
+    inertia = state.scatter.sum()
+    for j in range(k):
+        if counts[j, 1] == 0.0:
+            # What is left of subtracted weights must not pass for a member.
+            counts[j, 0] = 0.0
+            sums[j] = 0.0
+        # The distances to other points of reference are known: move these to the centres.
+        point = points[j if points.shape[0] > 1 else 0]
         for f in range(d):
-            x = np.float64(X[i, f])
-            sums[j, f] += w * x
-            sq += (x - points[j, f]) ** 2
-        total += w * sq
-        counts[j, 0] += w
-        counts[j, 1] += 1.0 if w > 0.0 else 0.0
-    tally.scatter[block] = total
+            way = placed[j, f] - point[f]
+            lever = sums[j, f] - counts[j, 0] * point[f]
+            inertia += way * (counts[j, 0] * way - 2.0 * lever)
+    return inertia
