@@ -27,6 +27,14 @@ def is_pixels(X: Any) -> bool:
     )
 
 
+def _is_plain(X: Any, dtype: Any) -> bool:
+    """Whether samples are an array of one of some dtypes as kernels want it, finite for sure."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in dtype:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(X.flags.c_contiguous and np.isfinite(X.sum()))
+
+
 def is_given(init: Any) -> bool:
     """Whether a start is an array of centres, neither a name nor a callable."""
     return not isinstance(init, str) and not callable(init)
@@ -37,12 +45,14 @@ def checked_samples(estimator: Any, X: Any, *, reset: bool, dtype: Any) -> Any:
 
     Pixels of 8 bits stay what they are where float64 would be their dtype.
     """
-    if is_pixels(X) and np.float64 in dtype:
+    pixels = is_pixels(X) and np.float64 in dtype
+    if (pixels or _is_plain(X, dtype)) and X.size:
         known = reset or X.shape[1] == estimator.n_features_in_
-        if X.size and known and not hasattr(estimator, "feature_names_in_"):
-            # Nothing can be wrong with these, and to be told so takes 5 % of a small fit.
+        if known and not hasattr(estimator, "feature_names_in_"):
+            # Nothing is wrong with these, and to be told so takes a tenth of a small fit.
             estimator.n_features_in_ = X.shape[1]
             return read_only(X)
+    if pixels:
         dtype = np.uint8
     samples = validate_data(
         estimator,

@@ -6,7 +6,7 @@ import numpy as np
 
 from kmq.kernels.colors import advance_clocks, list_centers, visit_cells
 from kmq.kernels.jit import kernel
-from kmq.kernels.team import DONE, LEAVE, LIMIT, NEXT, add_one, claim, read
+from kmq.kernels.team import DONE, add_one, take_work
 
 # Groups a chunk: some microseconds of work where all cells are visited.
 CHUNK = 12
@@ -42,17 +42,12 @@ def work_off(cells, groups, orders, state, patience, board, tally):
     k = orders.centers.shape[0]
     n_groups = groups.radius.shape[0]
     n_chunks = -(-n_groups // CHUNK)
-    idle = 0
-    while idle < patience and read(board, LEAVE) == 0:
-        number = read(board, NEXT)
-        if number >= read(board, LIMIT):
-            idle += 1
-            continue
-        idle = 0
-        if claim(board, NEXT, number):
-            start = (number % n_chunks) * CHUNK
-            stop = min(start + CHUNK, n_groups)
-            advance_clocks(orders.moved, start, stop, state)
-            list_centers(groups, cells.dims, orders.rows, k, orders.reach[0], start, stop, state)
-            tally[k, 0] += visit_cells(cells, orders.centers, start, stop, state, tally)
-            add_one(board, DONE)
+    number = take_work(board, patience)
+    while number >= 0:
+        start = (number % n_chunks) * CHUNK
+        stop = min(start + CHUNK, n_groups)
+        advance_clocks(orders.moved, start, stop, state)
+        list_centers(groups, cells.dims, orders.rows, k, orders.reach[0], start, stop, state)
+        tally[k, 0] += visit_cells(cells, orders.centers, start, stop, state, tally)
+        add_one(board, DONE)
+        number = take_work(board, patience)

@@ -23,7 +23,7 @@ from kmq.kernels.strips import (
     gather_tile,
     set_alarms,
 )
-from kmq.kernels.team import DONE, LEAVE, LIMIT, NEXT, add_one, claim, read
+from kmq.kernels.team import DONE, add_one, take_work
 from kmq.kernels.vectors import LANES
 
 # Samples from which those to visit are gathered: their indices stay in the first cache.
@@ -277,16 +277,11 @@ def work_off(X, weight, orders, rows, state, patience, board, tally):
         np.empty(_CHUNK + 1, np.uint64),
         np.empty(_CHUNK + 1, np.int32),
     )
-    idle = 0
-    while idle < patience and read(board, LEAVE) == 0:
-        number = read(board, NEXT)
-        if number >= read(board, LIMIT):
-            idle += 1
-            continue
-        idle = 0
-        if claim(board, NEXT, number):
-            tally[0] += _visit(X, weight, orders, number % n_blocks, rows, state, scratch)
-            add_one(board, DONE)
+    number = take_work(board, patience)
+    while number >= 0:
+        tally[0] += _visit(X, weight, orders, number % n_blocks, rows, state, scratch)
+        add_one(board, DONE)
+        number = take_work(board, patience)
 
 
 @kernel

@@ -9,6 +9,8 @@ from numba.extending import intrinsic
 from kmq.kernels.vectors import FLOAT, INT, LANES, SIZE, Code, every, vector
 
 _MASK = ir.IntType(LANES)
+# Centres that `scan_tile` compares at a time.
+_TOGETHER = 4
 
 
 def _scan_cell(
@@ -168,72 +170,64 @@ def _select_within(typingctx: Any, values: Any, n: Any, limit: Any, places: Any)
     return result(values, n, limit, places), codegen
 
 
-def _tile_scanner(together: int, fused: bool) -> Any:
-    """Build the intrinsic that compares a tile with so many centres at a time.
+def _scan_tile(
+    typingctx: Any, tiles: Any, tile: Any, d: Any, centers: Any, k: Any, labels: Any, near: Any
+) -> Any:
+    """Nearest centre of sixteen samples of any number of features.
 
-    Their sums stay in registers while the features go by. Fused, a product and its sum round once
-    where the processor can, in half the time.
+    The sums of some centres stay in registers while the features go by.
+
+    tiles    (t, d, 16) float  samples, sixteen a tile, one row a feature
+    tile     int64             the tile
+    d        int64             number of features
+    centers  (k, d)     float  centres, of the same dtype
+    k        int64             how many there are
+    labels   (16,)      int32  out: the nearest, ties to the lowest
+    near     (2, 16)    float  out: squared distances to it, and to the second nearest,
+                               summed in the order of the features
     """
 
-    def scan_tile(
-        typingctx: Any, tiles: Any, tile: Any, d: Any, centers: Any, k: Any, labels: Any, near: Any
-    ) -> Any:
-        """Nearest centre of sixteen samples of any number of features.
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code = Code(context, builder, signature, args)
+        kind = context.get_value_type(tiles.dtype)
+        features = args[2]
+        origin = code.mul(args[1], code.mul(features, LANES))
+        infinite = every(kind, float("inf"))
 
-        tiles    (t, d, 16) float  samples, sixteen a tile, one row a feature
-        tile     int64             the tile
-        d        int64             number of features
-        centers  (k, d)     float  centres, of the same dtype
-        k        int64             how many there are
-        labels   (16,)      int32  out: the nearest, ties to the lowest
-        near     (2, 16)    float  out: squared distances to it, and to the second nearest,
-                                   summed in the order of the features
-        """
+        def compare(first: Any, carried: list[Any], width: int) -> list[Any]:
+            rows = [code.mul(code.add(first, j), features) for j in range(width)]
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            code = Code(context, builder, signature, args)
-            kind = context.get_value_type(tiles.dtype)
-            features = args[2]
-            origin = code.mul(args[1], code.mul(features, LANES))
-            infinite = every(kind, float("inf"))
+            def add(f: Any, sums: list[Any]) -> list[Any]:
+                x = code.load(0, origin, code.mul(f, LANES))
+                after = []
+                for row, total in zip(rows, sums, strict=True):
+                    difference = builder.fsub(x, code.splat(code.scalar(3, row, f)))
+                    after.append(code.add_product(total, difference, difference, fused=False))
+                return after
 
-            def compare(first: Any, carried: list[Any], width: int) -> list[Any]:
-                rows = [code.mul(code.add(first, j), features) for j in range(width)]
+            least, second, name = carried
+            for j, sq in enumerate(code.loop(0, features, 1, [every(kind, 0.0)] * width, add)):
+                nearer = builder.fcmp_ordered("<", sq, least)
+                second = code.lower(builder.select(nearer, least, sq), second)
+                least = builder.select(nearer, sq, least)
+                index = code.splat(builder.trunc(code.add(first, j), INT))
+                name = builder.select(nearer, index, name)
+            return [least, second, name]
 
-                def add(f: Any, sums: list[Any]) -> list[Any]:
-                    x = code.load(0, origin, code.mul(f, LANES))
-                    after = []
-                    for row, total in zip(rows, sums, strict=True):
-                        difference = builder.fsub(x, code.splat(code.scalar(3, row, f)))
-                        after.append(code.add_product(total, difference, difference, fused=fused))
-                    return after
+        whole = code.mul(builder.sdiv(args[4], SIZE(_TOGETHER)), _TOGETHER)
+        carried = [infinite, infinite, every(INT, 0)]
+        carried = code.loop(0, whole, _TOGETHER, carried, lambda i, c: compare(i, c, _TOGETHER))
+        carried = code.loop(whole, args[4], 1, carried, lambda i, c: compare(i, c, 1))
+        code.store(carried[0], 6)
+        code.store(carried[1], 6, LANES)
+        code.store(carried[2], 5)
+        return context.get_dummy_value()
 
-                least, second, name = carried
-                for j, sq in enumerate(code.loop(0, features, 1, [every(kind, 0.0)] * width, add)):
-                    nearer = builder.fcmp_ordered("<", sq, least)
-                    second = code.lower(builder.select(nearer, least, sq), second)
-                    least = builder.select(nearer, sq, least)
-                    index = code.splat(builder.trunc(code.add(first, j), INT))
-                    name = builder.select(nearer, index, name)
-                return [least, second, name]
-
-            whole = code.mul(builder.sdiv(args[4], SIZE(together)), together)
-            carried = [infinite, infinite, every(INT, 0)]
-            carried = code.loop(0, whole, together, carried, lambda i, c: compare(i, c, together))
-            carried = code.loop(whole, args[4], 1, carried, lambda i, c: compare(i, c, 1))
-            code.store(carried[0], 6)
-            code.store(carried[1], 6, LANES)
-            code.store(carried[2], 5)
-            return context.get_dummy_value()
-
-        return types.void(tiles, tile, d, centers, k, labels, near), codegen
-
-    return intrinsic(scan_tile)
+    return types.void(tiles, tile, d, centers, k, labels, near), codegen
 
 
 scan_cell: Any = intrinsic(_scan_cell)
 count_differing: Any = intrinsic(_count_differing)
-scan_tile: Any = _tile_scanner(4, fused=False)
-scan_tile_fused: Any = _tile_scanner(8, fused=True)
+scan_tile: Any = intrinsic(_scan_tile)
 sq_distances: Any = intrinsic(_sq_distances)
 select_within: Any = intrinsic(_select_within)

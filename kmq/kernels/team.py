@@ -9,6 +9,7 @@ one off counts it done. A helper that comes late, or never, costs nothing but it
 
 from typing import Any
 
+import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -83,6 +84,25 @@ def open_work(board, n_chunks):
     n_chunks      number of chunks
     """
     publish(board, LIMIT, read(board, LIMIT) + n_chunks)
+
+
+@kernel
+def take_work(board, patience):
+    """Claim the next chunk.
+
+    board     int64  inout: the team's counters
+    patience         looks at the board without work before giving up
+    Returns the chunk's number, to be counted done with `add_one`, or -1 where none came or the
+    team was dismissed.
+    """
+    idle = 0
+    while idle < patience and read(board, LEAVE) == 0:
+        number = read(board, NEXT)
+        if number >= read(board, LIMIT):
+            idle += 1
+        elif claim(board, NEXT, number):
+            return number
+    return np.int64(-1)
 
 
 @kernel
