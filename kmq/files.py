@@ -10,7 +10,7 @@ import shutil
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -141,10 +141,13 @@ def opened(path: StrPath | BinaryIO) -> "Iterator[PillowImage]":
 
 
 def _is_empty(path: StrPath | BinaryIO) -> bool:
-    """Whether a file has no bytes; of a device or a pipe that is not known."""
-    if isinstance(path, str | os.PathLike):
-        return os.path.isfile(path) and os.path.getsize(path) == 0
-    return path.seekable() and path.seek(0, os.SEEK_END) == 0
+    """Whether a file has no bytes; of a device, a pipe or what is gone that is not known."""
+    # Asked while another error is told: no second one may take its place.
+    with suppress(Exception):
+        if isinstance(path, str | os.PathLike):
+            return os.path.isfile(path) and os.path.getsize(path) == 0
+        return path.seekable() and path.seek(0, os.SEEK_END) == 0
+    return False
 
 
 def check_output(path: StrPath, *, overwrite: bool) -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 import os
 import re
 import subprocess
@@ -386,3 +387,10 @@ def test_verbose_names_the_colours(source, gradient, tmp_path, capsys):
     assert run(["quantize", str(source), "-k", "3", "-v", "-o", str(tmp_path / "out.png")]) == 0
     colors = quantize_image(gradient, 3, random_state=0).colors.hex
     assert " ".join(colors) in capsys.readouterr().err
+
+
+def test_quiet_lasts_for_one_run(source, tmp_path):
+    logger = logging.getLogger("kmq")
+    before = logger.level
+    assert run(["quantize", str(source), "-k", "2", "-q", "-o", str(tmp_path / "o.png")]) == 0
+    assert logger.level == before

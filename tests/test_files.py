@@ -23,6 +23,21 @@ def encoded(picture, file_format, **options):
     return buffer
 
 
+class Unseekable:
+    """A stream that can be read, and says nothing of where it stands."""
+
+    def read(self, size=-1):
+        return b""
+
+
+def test_a_stream_that_cannot_be_looked_at_is_unreadable_like_any_other():
+    closed = io.BytesIO(b"gone")
+    closed.close()
+    for stream in (closed, Unseekable()):
+        with pytest.raises(image.ImageReadError, match="cannot read"):
+            image.load_image(stream)
+
+
 @pytest.mark.parametrize(
     ("mode", "file_format", "colour", "expected"),
     [

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from kmq.engine import plain_step
 from kmq.engine.dense import DenseStep
 from kmq.engine.lloyd import lloyd
 from kmq.engine.plain_step import PlainStep
+from kmq.engine.steps import choose_step
 
 ALONE = """
 import json, sys
@@ -34,25 +36,41 @@ def read_only(array):
     return array
 
 
+def told(call):
+    """What a call returns, and of what it warns."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        result = call()
+    return result, [str(warning.message) for warning in heard]
+
+
+def drawn(data, n, d):
+    """Samples with few values, so that true ties, duplicates and empty clusters abound."""
+    return data.draw(hnp.arrays(np.float64, (n, d), elements=st.integers(-3, 3).map(float)))
+
+
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 def test_whole_fits_are_those_of_brute_force_to_the_bit(data):
-    n, d = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 12))
+    n, d = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 40))
     k = data.draw(st.integers(1, min(n, 9)))
     dtype = data.draw(st.sampled_from([np.float32, np.float64]))
-    scale = data.draw(st.sampled_from([1.0, 1 / 3, 1e-30, 1e30, 1e300]))
-    # Few values, so that true ties, duplicates and empty clusters abound.
-    X = data.draw(hnp.arrays(np.float64, (n, d), elements=st.integers(-3, 3).map(float)))
-    weight = data.draw(hnp.arrays(np.float64, n, elements=st.integers(1, 9).map(float))) / 7
+    scale = data.draw(st.sampled_from([1.0, 1 / 3, 1e-30, 1e19, 1e154, 1e300]))
+    weight = data.draw(hnp.arrays(np.float64, n, elements=st.integers(0, 9).map(float))) / 7
+    if not weight.any():
+        return
     with np.errstate(over="ignore"):
-        X = read_only((X * scale).astype(dtype))
+        X = read_only((drawn(data, n, d) * scale).astype(dtype))
     if not np.isfinite(X).all():
         return
-    with np.errstate(over="ignore", invalid="ignore"):
-        plain, dense = (
-            lloyd(make(X, read_only(weight), k), X[:k].copy(), max_iter=9, tol=0, follow_ties=True)
-            for make in (PlainStep, DenseStep)
+    (plain, heard), (dense, expected) = (
+        told(
+            lambda make=make: lloyd(
+                make(X, read_only(weight), k), X[:k].copy(), max_iter=9, tol=0, follow_ties=True
+            )
         )
+        for make in (PlainStep, DenseStep)
+    )
     np.testing.assert_array_equal(plain.labels, dense.labels)
     np.testing.assert_array_equal(plain.centers, dense.centers)
     np.testing.assert_array_equal(plain.inertia_history, dense.inertia_history)
@@ -60,6 +78,25 @@ def test_whole_fits_are_those_of_brute_force_to_the_bit(data):
     assert plain.labels.dtype == dense.labels.dtype
     assert plain.n_iter == dense.n_iter
     assert plain.strict == dense.strict
+    assert heard == expected
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_labels_are_those_of_brute_force_for_fewer_samples_than_centres(data):
+    n, d, k = (data.draw(st.integers(1, most)) for most in (3, 40, 9))
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    X = read_only((drawn(data, n, d) / 3).astype(dtype))
+    # Shuffled features are as far from a sample of equal ones, but for rounding.
+    order = np.random.default_rng(0)
+    centers = order.permuted(np.tile(drawn(data, 1, d) / 7, (k, 1)), axis=1).astype(dtype)
+    steps = [make(X, read_only(np.ones(n)), k) for make in (PlainStep, DenseStep)]
+    for step in steps:
+        step.assign(centers)
+    plain, dense = steps
+    np.testing.assert_array_equal(plain.labels, dense.labels)
+    assert plain.assigned_inertia() == dense.assigned_inertia()
+    assert plain.inertia(centers) == dense.inertia(centers)
 
 
 @pytest.mark.parametrize(("n", "loaded"), [(300, False), (9000, True)])
@@ -78,9 +115,31 @@ def test_a_small_fit_loads_no_compiled_code(n, loaded):
     assert score == km.score(X)
 
 
-def test_patience_ends(monkeypatch):
+@pytest.mark.parametrize(
+    ("n", "d", "k", "expected"),
+    [
+        (2047, 3, 8, PlainStep),
+        (2048, 3, 8, DenseStep),
+        (4000, 1, 8, DenseStep),
+        (1000, 10, 5, PlainStep),
+        (1000, 10, 6, DenseStep),
+    ],
+)
+def test_the_choice(n, d, k, expected, monkeypatch, rng):
     monkeypatch.delitem(sys.modules, "kmq.kernels.jit")
     monkeypatch.setattr(plain_step, "_spent", 0.0)
-    assert plain_step.pays()
-    monkeypatch.setattr(plain_step, "_spent", 1.0)
-    assert not plain_step.pays()
+    assert type(choose_step(read_only(rng.random((n, d))), read_only(np.ones(n)), k)) is expected
+
+
+def test_patience_ends(monkeypatch, rng):
+    monkeypatch.delitem(sys.modules, "kmq.kernels.jit")
+    monkeypatch.setattr(plain_step, "_spent", 0.0)
+    X, weight = read_only(rng.random((500, 3))), read_only(np.ones(500))
+    step = choose_step(X, weight, 8)
+    assert type(step) is PlainStep
+    step.assign(X[:8])
+    once = plain_step._spent
+    step.assign(X[8:16])
+    assert 0 < once < plain_step._spent
+    monkeypatch.setattr(plain_step, "_PATIENCE", once)
+    assert type(choose_step(X, weight, 8)) is DenseStep

@@ -207,6 +207,8 @@ for weight in (np.ones(3), np.ones(3, np.float32)):
     first, second = (" ".join(ended(start(code, KMQ_CACHE_DIR=cold))) for _ in range(2))
     assert first.count("kmq-compiling") == 1
     assert second == ""
+    nowhere = " ".join(ended(start(code, KMQ_CACHE_DIR="/dev/null/below")))
+    assert "nothing can be kept in /dev/null/below" in nowhere
 
 
 def test_no_folder_can_be_written(start, light, tmp_path):

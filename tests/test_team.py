@@ -25,10 +25,12 @@ def worked():
     def work_off(patience, board, tally):
         if threading.current_thread() is not threading.main_thread():
             seen["cores"], seen["core"] = os.sched_getaffinity(0), current()
+            seen["thread"] = threading.get_native_id()
             done.set()
 
     def run(allowed):
         before = os.sched_getaffinity(0)
+        submit(1, int).result()  # a thread that is made now may run where this one may
         os.sched_setaffinity(0, allowed)
         try:
             team = Team(work_off, 1)
@@ -37,7 +39,7 @@ def worked():
             team._helpers[0].result()
         finally:
             os.sched_setaffinity(0, before)
-        seen["after"] = submit(1, os.sched_getaffinity, 0).result()
+        seen["after"] = os.sched_getaffinity(seen["thread"])
         return seen
 
     return run

@@ -135,17 +135,16 @@ class _Said(logging.Handler):
 @contextmanager
 def _log_said() -> Iterator[None]:
     """Let a person who waits read what the rooms below log, unless `--quiet` keeps it from them."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    logger, handler, before = logging.getLogger("kmq"), _Said(), logging.getLogger("kmq").level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger = logging.getLogger("kmq")
+    handler, level = _Said(), logger.level
+    if sys.stderr.isatty():
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(before)
+        logger.setLevel(level)
 
 
 def _show_warning(message: Warning | str, *details: Any, **more: Any) -> None:

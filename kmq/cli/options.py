@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -65,7 +66,8 @@ def within(least: float, most: float) -> Callable[[float | None], float | None]:
 
     def check(value: float | None) -> float | None:
         if value is not None and not least <= value <= most:
-            raise typer.BadParameter(f"{value} does not lie between {least} and {most}")
+            bounds = f"between {least} and {most}" if isfinite(most) else f"at or above {least}"
+            raise typer.BadParameter(f"{value} does not lie {bounds}")
         return value
 
     return check

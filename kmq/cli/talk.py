@@ -58,7 +58,7 @@ def print_table(rows: Mapping[str, str], file: TextIO | None = None) -> None:
     room = os.get_terminal_size(file.fileno()).columns - width - 2 if file.isatty() else 0
     below = "\n" + " " * (width + 2)
     for name, value in rows.items():
-        lines = wrap(value, room) if room > _NARROWEST else [value]
+        lines = wrap(value, room, break_on_hyphens=False) if room > _NARROWEST else [value]
         print(f"{name:<{width}}  {below.join(lines)}", file=file)
 
 

@@ -1,7 +1,10 @@
 """The step for a few samples in a process that has not loaded compiled code yet."""
 
 import sys
+from collections.abc import Callable
+from functools import wraps
 from time import perf_counter
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +12,14 @@ from numpy.typing import NDArray
 from kmq.engine.sample_step import SampleStep
 from kmq.engine.steps import TieRule
 
-# Seconds of plain iterations after which a process might as well have loaded compiled code.
+Result = TypeVar("Result")
+
+# Seconds of plain iterations after which the next fit of a process might as well load compiled
+# code.
 _PATIENCE = 0.2
 # Sums side by side in kernels, whose order is kept here.
 _LANES = 8
 
-# Kernels do not warn of what is too large either.
-_quiet = np.errstate(over="ignore", invalid="ignore")
 _spent = 0.0
 
 
@@ -24,9 +28,21 @@ def pays() -> bool:
     return "kmq.kernels.jit" not in sys.modules and _spent < _PATIENCE
 
 
+def _quiet(method: Callable[..., Result]) -> Callable[..., Result]:
+    """Keep NumPy from warning of what is too large, of which kernels do not warn either."""
+
+    @wraps(method)
+    def quietly(*args: Any) -> Result:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return method(*args)
+
+    return quietly
+
+
 class PlainStep(SampleStep):
     """Brute force in NumPy, addition for addition as `DenseStep` does it on one block.
 
+    Where ties are to fall as in scikit-learn, it has a kernel settle those that there are.
     Memory: n · d · (itemsize · (k + 1) + 8) bytes and some n. Parameters as for `SampleStep`.
     """
 
@@ -41,7 +57,9 @@ class PlainStep(SampleStep):
 
     def _label(self, centers: NDArray) -> NDArray:
         """Label all samples; return the (k, n) squared distances to all centres."""
-        difference = self._columns[:, np.newaxis] - centers.T[:, :, np.newaxis]
+        # Of one sample, NumPy would put the features last, and add them up pairwise.
+        difference = np.empty((len(self._columns), len(centers), len(self._X)), self._X.dtype)
+        np.subtract(self._columns[:, np.newaxis], centers.T[:, :, np.newaxis], out=difference)
         difference *= difference
         sq_dist = _in_order(difference)
         self._labels = sq_dist.argmin(axis=0).astype(np.int32)
@@ -57,7 +75,7 @@ class PlainStep(SampleStep):
         self._sq_dist = sq_dist.min(axis=0)
         changed = not np.array_equal(before, self._labels)
         if ties is not None and np.count_nonzero(sq_dist == self._sq_dist) > len(self._X):
-            # Their arithmetic fuses multiplications and additions, which NumPy does not.
+            # Its arithmetic fuses multiplications and additions, which NumPy does not.
             self._settle_ties(centers, ties, 0, len(self._X))
         width = len(self._places)
         bins = self._labels[:, np.newaxis] * width + self._places
@@ -72,6 +90,7 @@ class PlainStep(SampleStep):
         """See `Step`."""
         self._label(centers)
 
+    @_quiet
     def assigned_inertia(self) -> float:
         """See `Step`."""
         parts = self._weight * self._sq_dist

@@ -21,9 +21,10 @@ _PATIENCE = 200_000
 @cache
 def _current_core() -> Callable[[], int] | None:
     """The C library's way to tell on which core the calling thread runs, where it has one."""
-    if not hasattr(os, "sched_setaffinity"):
-        return None
-    return getattr(ctypes.CDLL(None), "sched_getcpu", None)
+    if hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):
+            return getattr(ctypes.CDLL(None), "sched_getcpu", None)
+    return None
 
 
 def _other_cores() -> set[int]:

@@ -139,7 +139,11 @@ class _SealedFiles:
 @cache
 def _tell_of_compiling() -> None:
     """Say why the process seems to hang: the first time, for some seconds, it compiles."""
-    logging.getLogger("kmq").info("compiling for this machine; later runs will not need to")
+    if cache_is_writable():
+        after = "later runs will not need to"
+    else:
+        after = f"so will later runs, as nothing can be kept in {cache_dir()} (KMQ_CACHE_DIR)"
+    logging.getLogger("kmq").info("compiling for this machine; %s", after)
 
 
 class _ForgivingCache(caching.FunctionCache):
