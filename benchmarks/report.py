@@ -30,6 +30,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[list[Run]], str]]] = {
     "threads": (("test_threads",), tables.threads),
     "tools": (("test_quantize",), tables.tools),
     "dither": (("test_dither",), tables.dither),
+    "folder": (("test_folder",), tables.folder),
     "startup": (("test_fresh_process", "test_very_first_fit", "test_tiny_data"), tables.startup),
     "memory": (("test_memory", "test_memory_of_defaults"), tables.memory),
     "slopes": (("test_slope",), tables.slopes),

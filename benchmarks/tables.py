@@ -318,6 +318,16 @@ def dither(runs: list[Run]) -> str:
     )
 
 
+def folder(runs: list[Run]) -> str:
+    """Time and memory of a folder of pictures."""
+    rows = []
+    for info in (run["extra_info"] for run in runs):
+        memory = f"{info['peak_rss_mb']:.0f} MB"
+        rows.append([info["competitor"], f"{info['ms_a_photo']:.1f} ms", memory])
+    head = ["100 photos, k = 16", "time a photo", "peak memory"]
+    return f"{markdown(head, rows, left=1)}\n\nFrom files to files. {setting(runs)}"
+
+
 def startup(runs: list[Run]) -> str:
     """Times of processes and of tiny fits."""
     groups: dict[str, dict[str, float]] = {}
