@@ -378,6 +378,7 @@ def test_a_full_device_behind_stdout_is_6(source):
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )
     assert done.returncode == 6
     assert only_line(done.stderr) == "kmq: error: cannot write stdout: no space left on device"

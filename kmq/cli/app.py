@@ -1,18 +1,17 @@
 """The command's frame: its exit codes, and what becomes of everything that goes wrong."""
 
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kmq import __version__
-from kmq.cli.talk import CommandError, code_of, collect_note, fail, say, sentence_of
+from kmq.cli.talk import CommandError, code_of, collect_note, drop_stdout, fail, say, sentence_of
 from kmq.files import ImageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -116,8 +115,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _stdout_failed(error: OSError) -> int:
     """Drop what stdout cannot take; return the exit code. A reader that has enough is no news."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    drop_stdout()
     if isinstance(error, BrokenPipeError):
         return CommandError.UNWRITABLE
     from kmq.files import in_brief

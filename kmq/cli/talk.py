@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite, log10
 from textwrap import wrap
@@ -72,6 +73,12 @@ def print_columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def say(message: str) -> None:
     """Print one line to stderr."""
     print(f"kmq: {' '.join(message.split())}", file=sys.stderr)
+
+
+def drop_stdout() -> None:
+    """Let what stdout cannot take, and all that is still to come, go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str, code: int) -> int:

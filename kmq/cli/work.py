@@ -17,6 +17,7 @@ from kmq.cli.talk import (
     as_size,
     code_of,
     collect_note,
+    drop_stdout,
     sentence_of,
 )
 from kmq.encode import LOSSY, encode, format_of
@@ -307,4 +308,5 @@ def write_stdout(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
+        drop_stdout()  # else what is still in its buffer fails once more at the end
         raise ImageWriteError(f"cannot write stdout: {in_brief(error)}") from error
