@@ -107,6 +107,26 @@ def test_truncated_at_every_tenth_byte(kind, rgb, tmp_path, capsys):
     assert n_refused >= 0.8 * len(stops)
 
 
+def test_a_damaged_tiff_is_one_line(rng, tmp_path):
+    """libtiff writes to the file descriptor, of which only another process tells for sure."""
+    pillow.fromarray(rng.integers(0, 255, (60, 60, 3), np.uint8)).save(
+        tmp_path / "whole.tif", compression="tiff_lzw"
+    )
+    damaged = bytearray((tmp_path / "whole.tif").read_bytes())
+    damaged[200:260] = b"\xff" * 60
+    (tmp_path / "damaged.tif").write_bytes(damaged)
+    done = subprocess.run(
+        [sys.executable, "-m", "kmq", "quantize", "damaged.tif", "-k", "4", "-o", "out.png"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 4
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("kmq: error: cannot read damaged.tif: ")
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_a_wrong_ending_does_not_matter(rgb, tmp_path):
     path = tmp_path / "in.jpg"
     pillow.fromarray(rgb).save(path, "PNG")

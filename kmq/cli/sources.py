@@ -6,8 +6,9 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class Source:
 
     def open(self) -> Any:
         """A path, or a binary file, to read the picture from, as often as wanted."""
+        _hush_libtiff()
         if not self.is_standard and os.path.isdir(self.name):
             raise ImageReadError(f"cannot read {self.shown}: a folder that holds no pictures")
         if self._is_piped:
@@ -85,6 +87,20 @@ class Source:
         if self._is_piped:
             return len(self._piped)
         return os.path.getsize(self.name) if os.path.isfile(self.name) else None
+
+
+@cache
+def _hush_libtiff() -> None:
+    """Keep libtiff from words of its own on stderr: the error that Pillow raises is told."""
+    import ctypes
+
+    from PIL import _imaging
+
+    # Found only where Pillow is linked with libtiff, and symbols of what it is linked with show.
+    with suppress(OSError, AttributeError):
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
 
 
 def find_sources(
