@@ -5,6 +5,7 @@ The other names that scikit-learn and the tutorial keep beside it are found here
 """
 
 from collections.abc import Callable
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -231,7 +232,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         # The scale is of the dtype of the samples, as in scikit-learn.
         tol = float(samples.mean_variance() * self.tol) if self.tol else 0.0
         rng = check_random_state(self.random_state)
-        step = samples.step(self.n_clusters)
 
         best: Fit | None = None
         for _ in range(self._n_init):
@@ -239,7 +239,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             if self.verbose:
                 print("Initialization complete")
             fit = lloyd(
-                step,
+                samples.step(self.n_clusters),
                 centers,
                 max_iter=self.max_iter,
                 tol=tol,
@@ -408,6 +408,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         twin = SklearnKMeans(1).fit(blank)
         twin.cluster_centers_ = centers
         return twin
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """Names of the parameters, which scikit-learn reads off the signature at every fit."""
+        return super()._get_param_names()
 
     def _samples(self, X: NDArray, weight: NDArray | None) -> "Samples":
         """Samples as the engine wants them: what fits of the same ones with other k can share."""

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmq import reference
-from kmq.engine.dense import DenseStep
 from kmq.engine.lloyd import lloyd
 from kmq.engine.samples import choose_samples
 
@@ -127,16 +126,6 @@ def test_the_tolerance_is_of_squared_movement():
     assert len(fit(X, np.ones(2), start, tol=25.0).inertia_history) == 1
     assert len(fit(X, np.ones(2), start, tol=24.9).inertia_history) == 2
     assert fit(X, np.ones(2), start, tol=24.9).strict
-
-
-def test_one_step_serves_many_starts():
-    X = np.random.default_rng(2).normal(size=(1500, 3))
-    step = DenseStep(_read_only(X), _read_only(np.ones(1500)), 4)
-    first = lloyd(step, X[:4].copy(), max_iter=50, tol=0)
-    labels = first.labels.copy()
-    lloyd(step, X[4:8].copy(), max_iter=50, tol=0)
-    np.testing.assert_array_equal(first.labels, labels)
-    np.testing.assert_array_equal(lloyd(step, X[:4].copy(), max_iter=50, tol=0).labels, labels)
 
 
 def test_what_a_callback_raises_ends_the_loop():

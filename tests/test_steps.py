@@ -177,18 +177,6 @@ def test_any_number_of_threads_gives_the_same_bits(make, d, monkeypatch):
     assert one.inertia == three.inertia
 
 
-@pytest.mark.parametrize("make", ALL)
-def test_a_new_start_leaves_the_labels_of_the_last_alone(make):
-    X = read_only(samples("blobs", 2000, 3))
-    step = make(X, np.ones(len(X)), 7)
-    first = lloyd(step, start(X, 7), max_iter=20, tol=0.0).labels
-    kept = first.copy()
-    again = lloyd(step, start(X, 7, seed=1), max_iter=20, tol=0.0)
-    np.testing.assert_array_equal(first, kept)
-    alone = lloyd(make(X, np.ones(len(X)), 7), start(X, 7, seed=1), max_iter=20, tol=0.0)
-    np.testing.assert_array_equal(again.labels, alone.labels)
-
-
 @pytest.mark.parametrize(
     ("n", "d", "k", "expected"),
     [

@@ -22,7 +22,7 @@ def worked():
     seen = {}
     done = threading.Event()
 
-    def work_off(patience, board, tally):
+    def work_off(leads, board, tally):
         if threading.current_thread() is not threading.main_thread():
             seen["cores"], seen["core"] = os.sched_getaffinity(0), current()
             seen["thread"] = threading.get_native_id()
@@ -33,8 +33,7 @@ def worked():
         submit(1, int).result()  # a thread that is made now may run where this one may
         os.sched_setaffinity(0, allowed)
         try:
-            team = Team(work_off, 1)
-            team.work(0, (), np.zeros((2, 1, 1), np.int64))
+            team = Team(work_off, (), np.zeros((2, 1), np.int64))
             assert done.wait(10)
             team._helpers[0].result()
         finally:

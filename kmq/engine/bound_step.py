@@ -56,11 +56,6 @@ class BoundStep(BlockStep):
         self._n_groups = max(1, min(_MOST_GROUPS, k // _GROUP))
         self._moved = np.empty(n, np.int32)
         self._remembered = np.empty((_SLOTS, k, d), np.float32)
-        self.reset()
-
-    def reset(self) -> None:
-        """See `Step`."""
-        n = len(self._X)
         self._labels = np.full(n, -1, np.int32)
         self._bounds = Bounds(
             self._labels,
@@ -74,7 +69,7 @@ class BoundStep(BlockStep):
         self._plans = 0
         self._reach = 0.0
         self._tighten = False
-        self._center_way = np.zeros((_SLOTS, self._k), np.float32)
+        self._center_way = np.zeros((_SLOTS, k), np.float32)
         self._peak = 0.0
         self._age = 0
 

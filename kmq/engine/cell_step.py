@@ -29,10 +29,6 @@ class CellStep(BlockStep):
         self._cell_threads = n_threads() if len(X) >= 50_000 else 1
         self._cell_sums = np.empty((self._n_cell_blocks, k, X.shape[1] + 2))
         super().__init__(X, weight, k)
-        self.reset()
-
-    def reset(self) -> None:
-        """See `Step`."""
         n_cells, size = self.cells.weight.shape
         self._cell_labels = np.full((n_cells, size), -1, np.int32)
         self._owners = np.full(n_cells, -1, np.int32)

@@ -1,6 +1,7 @@
 """The step for 8-bit colours, and the moments of a set of colours."""
 
 from functools import cached_property
+from math import isfinite, isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,14 +137,11 @@ class ColorStep:
     def __init__(self, cells: ColorCells, k: int) -> None:
         self._shared = cells
         self._k = k
-        threads = n_threads() if len(cells.colors.colors) >= THREADED_COLORS else 1
-        self._helpers = min(threads - 1, len(cells.groups.radius) // (2 * teams.CHUNK))
-        self.reset()
-
-    def reset(self) -> None:
-        """See `Step`."""
-        k, n_cells, n_groups = self._k, len(self._shared.cells.radius), len(self._shared.groups[1])
-        d = self._shared.colors.colors.shape[1]
+        m, d = cells.colors.colors.shape
+        n_cells, n_groups = len(cells.cells.radius), len(cells.groups.radius)
+        self._n_chunks = -(-n_groups // teams.CHUNK)
+        threads = n_threads() if m >= THREADED_COLORS else 1
+        n_helpers = min(threads - 1, self._n_chunks // 2)
         self._state = kernels.State(
             np.full((n_cells, kernels.CELL), -1, np.int32),
             np.full(n_cells, -1, np.int32),
@@ -158,21 +156,16 @@ class ColorStep:
         self._orders = teams.Orders(
             np.full((k, d), np.nan), np.empty((d, room), np.float32), np.zeros(k), np.zeros(1)
         )
-        self._team = Team(teams.work_off, self._helpers)
         # Each member of the team adds up changes in a tally of its own, whose last row counts
         # changed labels; together the tallies are the sums of the clusters.
-        self._tallies = np.zeros((self._helpers + 1, k + 1, d + 1), np.int64)
-        self._moments = np.zeros((k + 1, d + 1), np.int64)
-
-    @property
-    def sums(self) -> NDArray[np.int64]:
-        """See `Step`."""
-        return self._moments[:-1, :-1]
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """See `Step`."""
-        return self._moments[:-1, -1]
+        self._tallies = np.zeros((n_helpers + 1, k + 1, d + 1), np.int64)
+        # Plain tuples reach a kernel in half the time that named ones take.
+        named = (cells.cells, cells.groups, self._orders, self._state)
+        work = tuple(tuple(part) for part in named)
+        self._team = Team(teams.work_off, work, self._tallies)
+        self._n_changed = 0
+        self.sums = np.zeros((k, d))
+        self.counts = np.zeros(k)
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -184,6 +177,10 @@ class ColorStep:
     def _labels(self) -> NDArray[np.int32]:
         """(m,) nearest centre of each distinct colour, as the kernels write it."""
         return self._state.labels.reshape(-1)[: len(self._shared.colors.colors)]
+
+    def means(self, centers: NDArray) -> tuple[NDArray, float] | None:
+        """See `Step`."""
+        return None if isnan(self._shift) else (self._means, self._shift)
 
     def n_filled(self) -> int:
         """See `Step`."""
@@ -208,21 +205,26 @@ class ColorStep:
 
     def _visit(self, centers: NDArray) -> bool:
         """Bring the labels up to date with new centres; True if one changed."""
-        shared, orders = self._shared, self._orders
-        before = int(self._moments[-1, 0])
+        orders = self._orders
         largest = color_centers.measure_moves(centers, orders.centers, orders.moved, orders.rows)
-        self._centers = centers
-        if not np.isfinite(largest):
+        if isfinite(largest):
+            orders.reach[0] = 2.0 * largest
+            self._team.work(self._n_chunks)
+        else:
             orders.centers[:] = np.nan  # the next visits start afresh
-            return self._compare_all(centers)
-        orders.reach[0] = 2.0 * largest
-        n_chunks = -(-len(shared.groups.radius) // teams.CHUNK)
-        work = (shared.cells, shared.groups, orders, self._state)
-        self._team.work(n_chunks, work, self._tallies)
-        self._moments = self._tallies[0] if not self._helpers else self._tallies.sum(axis=0)
-        return bool(self._moments[-1, 0] != before)
+            self._compare_all(centers)
+        before = self._n_changed
+        self._add_up(centers)
+        return self._n_changed != before
 
-    def _compare_all(self, centers: NDArray) -> bool:
+    def _add_up(self, centers: NDArray) -> None:
+        """Add up sums, weights, means and inertia of the present labels."""
+        self._means = np.empty_like(self.sums)
+        self._inertia, self._n_changed, self._shift = color_centers.add_up(
+            self._tallies, centers, self._shared.sq_total, self.sums, self.counts, self._means
+        )
+
+    def _compare_all(self, centers: NDArray) -> None:
         """Do by brute force what `_visit` does, for centres too far off for its float32."""
         colors, state = self._shared.colors, self._state
         m, d = colors.colors.shape
@@ -236,13 +238,10 @@ class ColorStep:
         state.owner[:] = -1
         for alarm in (state.alarm, state.next, state.slack):
             alarm[:] = -np.inf
-        total = int(self._moments[-1, 0]) + changed
         self._tallies[:] = 0
         weight = colors.counts[:, np.newaxis]
         np.add.at(self._tallies[0], labels, np.hstack([colors.colors * weight, weight]))
-        self._tallies[0, -1, 0] = total
-        self._moments = self._tallies.sum(axis=0)
-        return changed > 0
+        self._tallies[0, -1, 0] = self._n_changed + changed
 
     def _settle(self, centers: NDArray, ties: TieRule) -> None:
         """Let true ties fall by `ties`; they lie in cells that have to be visited again."""
@@ -266,19 +265,15 @@ class ColorStep:
         moments = np.hstack([self._shared.colors.colors[rows] * weight, weight])
         np.subtract.at(self._tallies[0], before, moments)
         np.add.at(self._tallies[0], labels, moments)
-        self._moments = self._tallies.sum(axis=0)
+        self._add_up(centers)
 
     def assigned_inertia(self) -> float:
         """See `Step`."""
-        return self._moment_inertia(self._centers)
-
-    def _moment_inertia(self, centers: NDArray) -> float:
-        """Inertia of the present labels from the moments of their clusters."""
-        return float(color_centers.moment_inertia(self._moments, centers, self._shared.sq_total))
+        return self._inertia
 
     def inertia(self, centers: NDArray) -> float:
         """See `Step`."""
-        return self._moment_inertia(centers)
+        return self._inertia
 
     def sq_distances(self, centers: NDArray) -> NDArray[np.float64]:
         """See `Step`."""

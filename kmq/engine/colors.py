@@ -12,11 +12,11 @@ from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import histogram
 
 # Pixels a block: large enough to hide a call, small enough to share out.
-_ROWS = 1 << 15
+_ROWS = 1 << 13
 _MOST_BITMAP_CHANNELS = 3
 _LARGEST_BITMAP = (1 << 8 * _MOST_BITMAP_CHANNELS) // 64
 # From this many colours on, a second thread gains.
-_THREADED_COLORS = 6_000
+_THREADED_COLORS = 50_000
 
 
 @dataclass(frozen=True)
@@ -208,10 +208,13 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
     n_blocks = -(-n // _ROWS)
     threads = max(1, min(n_threads(), n_blocks // 2))
     marks = [_Marks.blank(d) for _ in range(threads)]
+    # First of codes, then of rows: to look colours up by codes takes half as long.
+    index = np.empty(n if return_index else 0, np.int32)
 
     def mark(worker: int, first: int, last: int) -> None:
         bitmap, pages, _ = marks[worker]
-        histogram.mark(pixels, spread, first * _ROWS, min(last * _ROWS, n), bitmap, pages)
+        start, stop = first * _ROWS, min(last * _ROWS, n)
+        histogram.mark(pixels, spread, start, stop, bitmap, pages, index)
 
     run_blocks(mark, n_blocks, threads)
     bitmap, pages, ranks = marks[0]
@@ -226,11 +229,13 @@ def distinct_colors(pixels: NDArray[np.uint8], return_index: bool = True) -> Col
 
     run_blocks(unpack, len(pages), threads if m >= _THREADED_COLORS else 1)
     counts = np.zeros((threads, m), np.int64)
-    index = np.empty(n if return_index else 0, np.int32)
 
     def count(worker: int, first: int, last: int) -> None:
         start, stop = first * _ROWS, min(last * _ROWS, n)
-        histogram.count(pixels, spread, bitmap, ranks, start, stop, counts[worker], index)
+        if return_index:
+            histogram.count_codes(bitmap, ranks, start, stop, counts[worker], index)
+        else:
+            histogram.count(pixels, spread, bitmap, ranks, start, stop, counts[worker])
 
     run_blocks(count, n_blocks, threads)
     total = counts.sum(axis=0)

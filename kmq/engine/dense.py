@@ -57,6 +57,7 @@ class DenseStep(BlockStep):
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
         super().__init__(X, weight, k)
         n, d = X.shape
+        self._labels = np.full(n, -1, np.int32)
         self._sq_dist = np.zeros(n, X.dtype)
         self._tiles: NDArray | None = None
         if d > NARROW and n * d <= _KEPT_VALUES:
@@ -66,7 +67,6 @@ class DenseStep(BlockStep):
         self._block_counts = np.zeros((self._n_blocks, k))
         self.sums = self._block_sums[0]
         self.counts = self._block_counts[0]
-        self.reset()
 
     def _label(self, centers: NDArray, start: int, stop: int) -> int:
         """Label a range of samples; the number of labels that changed."""

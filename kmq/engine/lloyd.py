@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.steps import Step, TieRule
+from kmq.engine.steps import Step, TieRule, sq_way
 
 Callback = Callable[[int, float, NDArray], None]
 
@@ -62,7 +62,7 @@ def lloyd(
     Parameters
     ----------
     step : Step
-        How an iteration is done.
+        How an iteration is done: a new one for each run.
     centers : (k, d) float32 or float64
         The start.
     max_iter : int
@@ -79,7 +79,6 @@ def lloyd(
     -------
     Fit
     """
-    step.reset()
     history: list[float] = []
     strict = False
     shift = np.inf
@@ -90,16 +89,7 @@ def lloyd(
         history.append(step.assigned_inertia())
         if on_iteration is not None:
             on_iteration(iteration, history[-1], centers.copy())
-        sums, counts = step.sums, step.counts
-        if np.count_nonzero(counts) == len(counts):
-            moved = (sums / counts[:, np.newaxis]).astype(centers.dtype, copy=False)
-        else:
-            moved = _average(*_relocate_empty(step, centers, sums, counts), centers.dtype)
-        if step.pinned:
-            moved[-step.pinned :] = centers[-step.pinned :]
-        # Not a product of vectors: BLAS would let its number of threads into the sum.
-        shift = float(np.square(moved - centers).sum())
-        centers = moved
+        centers, shift = step.means(centers) or _fill_empty(step, centers)
         if not changed:
             strict = True
             break
@@ -125,13 +115,19 @@ def _on_grid(centers: NDArray) -> bool:
     return bool((centers == np.rint(centers)).all())
 
 
-def _average(sums: NDArray, counts: NDArray, dtype: np.dtype) -> NDArray:
-    """Centres of the clusters; one that stayed empty goes where the heaviest one is."""
+def _fill_empty(step: Step, centers: NDArray) -> tuple[NDArray, float]:
+    """Centres of clusters of which some are empty, and how far they moved, as `Step.means`.
+
+    One that stays empty goes where the heaviest one is.
+    """
+    sums, counts = _relocate_empty(step, centers, step.sums, step.counts)
     filled = counts > 0
-    centers = np.empty(sums.shape, dtype)
-    centers[filled] = sums[filled] / counts[filled, np.newaxis]
-    centers[~filled] = centers[np.argmax(counts)]
-    return centers
+    moved = np.empty_like(centers)
+    moved[filled] = sums[filled] / counts[filled, np.newaxis]
+    moved[~filled] = moved[np.argmax(counts)]
+    if step.pinned:
+        moved[-step.pinned :] = centers[-step.pinned :]
+    return moved, sq_way(centers, moved)
 
 
 def _relocate_empty(

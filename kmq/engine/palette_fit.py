@@ -9,7 +9,7 @@ from kmq.engine.color_step import ColorCells, ColorStep
 from kmq.engine.colors import ColorSet, morton_bits
 from kmq.engine.lloyd import Fit, lloyd
 from kmq.engine.samples import FloatSamples
-from kmq.engine.steps import Step, TieRule
+from kmq.engine.steps import Step, TieRule, sq_way
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ class PinnedStep:
     def __init__(self, step: Step, pinned: int) -> None:
         self._step = step
         self.pinned = pinned
-        self.reset = step.reset
         self.mean = step.mean
         self.relabel = step.relabel
         self.assigned_inertia = step.assigned_inertia
@@ -73,6 +72,15 @@ class PinnedStep:
         counts = self._step.counts.astype(np.float64)
         counts[-self.pinned :] = np.maximum(counts[-self.pinned :], 1.0)
         return counts
+
+    def means(self, centers: NDArray) -> tuple[NDArray, float] | None:
+        """See `Step`."""
+        counts = self.counts
+        if not counts.all():
+            return None
+        moved = self.sums / counts[:, np.newaxis]
+        moved[-self.pinned :] = centers[-self.pinned :]
+        return moved, sq_way(centers, moved)
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""
@@ -208,10 +216,7 @@ def fit_palette(
     -------
     PaletteFit
     """
-    step: Step = samples.step(k)
     free = k - len(pinned)
-    if free < k:
-        step = PinnedStep(step, len(pinned))
     scaled = samples.mean_variance() * tol
     best: Fit | None = None
     for _ in range(n_init):
@@ -221,6 +226,9 @@ def fit_palette(
         elif free:
             centers[:free] = samples.start(free, init, rng)
         centers[free:] = pinned
+        step: Step = samples.step(k)
+        if free < k:
+            step = PinnedStep(step, len(pinned))
         fit = lloyd(step, centers, max_iter=max_iter, tol=scaled)
         if best is None or fit.inertia < best.inertia:
             best = fit

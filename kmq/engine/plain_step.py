@@ -49,11 +49,11 @@ class PlainStep(SampleStep):
     @_quiet
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
         super().__init__(X, weight, k)
+        self._labels = np.full(len(X), -1, np.int32)
         self._columns = np.ascontiguousarray(X.T)
         # Weights, then weighted features, of sample after sample.
         self._moments = np.column_stack([weight, weight[:, np.newaxis] * X.astype(np.float64)])
         self._places = np.arange(self._moments.shape[1])
-        self.reset()
 
     def _label(self, centers: NDArray) -> NDArray:
         """Label all samples; return the (k, n) squared distances to all centres."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.steps import TieRule
+from kmq.engine.steps import TieRule, sq_way
 
 _ROWS = 4096
 # Adding up fewer values takes no longer in NumPy, which walks rows of few features slowly.
@@ -62,6 +62,8 @@ class SampleStep:
     """
 
     pinned = 0
+    sums: NDArray
+    counts: NDArray
     _labels: NDArray[np.int32]
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
@@ -69,9 +71,13 @@ class SampleStep:
         self._weight = weight
         self._k = k
 
-    def reset(self) -> None:
+    def means(self, centers: NDArray) -> tuple[NDArray, float] | None:
         """See `Step`."""
-        self._labels = np.full(self._X.shape[0], -1, np.int32)
+        counts = self.counts
+        if np.count_nonzero(counts) < len(counts):
+            return None
+        moved = (self.sums / counts[:, np.newaxis]).astype(centers.dtype, copy=False)
+        return moved, sq_way(centers, moved)
 
     @property
     def labels(self) -> NDArray[np.int32]:

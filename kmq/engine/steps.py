@@ -60,7 +60,7 @@ class TieRule:
 
 
 class Step(Protocol):
-    """What the loop asks of a way of doing an iteration.
+    """What the loop asks of a way of doing an iteration. One serves one run of the loop.
 
     Attributes
     ----------
@@ -78,6 +78,12 @@ class Step(Protocol):
     def counts(self) -> NDArray:
         """(k,) weights of the clusters at the last `assign`, float64 or int64."""
 
+    def means(self, centers: NDArray) -> tuple[NDArray, float] | None:
+        """Means of the clusters, pinned ones apart, and their `sq_way` from the present centres.
+
+        None where a cluster is empty. An array of the caller's own, of the dtype of `centers`.
+        """
+
     @property
     def labels(self) -> NDArray[np.int32]:
         """(n,) nearest centre at the last `assign` or `relabel`; where equal, see `assign`.
@@ -87,9 +93,6 @@ class Step(Protocol):
 
     def n_filled(self) -> int:
         """Count the clusters that have samples."""
-
-    def reset(self) -> None:
-        """Forget all labels before a new start, in an array of the new start's own."""
 
     def mean(self) -> NDArray:
         """(d,) unweighted mean of the samples, of their dtype."""
@@ -120,6 +123,13 @@ class Step(Protocol):
 
     def sample(self, i: int) -> tuple[NDArray, float, int]:
         """Sample `i` with its weight and label."""
+
+
+def sq_way(centers: NDArray, moved: NDArray) -> float:
+    """Squared movement of all centres."""
+    # Not a product of vectors: BLAS would let its number of threads into the sum.
+    way = moved - centers
+    return float(np.square(way, out=way).sum())
 
 
 def block_rows(n: int, k: int, least: int = _LEAST_ROWS) -> int:

@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.threads import submit
-from kmq.kernels.team import BOARD, LEAVE, await_work, open_work
-
-# Looks at the board without work before a helper leaves; together some hundred microseconds.
-_PATIENCE = 200_000
+from kmq.kernels.team import BOARD, LEAVE, open_work
 
 
 @cache
@@ -57,35 +54,44 @@ class Team:
     """The calling thread and its helpers, which wait for work inside compiled code.
 
     For work of tens of microseconds at a time, which `run_blocks` would take longer to hand
-    over than to do. Helpers leave by themselves when no work comes; the next work calls them
-    back, without waiting for them.
+    over than to do. Helpers are sent for at once, so that they are awake when the first work
+    comes. They leave by themselves when none does; the next work calls them back, without
+    waiting for them.
 
     Parameters
     ----------
     work_off : callable
-        Kernel that works off chunks. Its arguments are those of the work, then how long to be
-        patient without any, the team's board and the member's own tally.
-    n_helpers : int
-        Threads beside the calling one.
+        Kernel that works off chunks. Its arguments are those of the work, then whether it leads
+        the team, the team's board and the member's own tally.
+    work : tuple
+        The arguments of the work, the same arrays each time.
+    tallies : (t, ...) int64
+        What members add up: the first is the caller's, the rest its helpers'.
     """
 
-    def __init__(self, work_off: Callable[..., Any], n_helpers: int) -> None:
+    def __init__(
+        self, work_off: Callable[..., Any], work: tuple[Any, ...], tallies: NDArray[np.int64]
+    ) -> None:
         self._work_off = work_off
+        self._work = work
+        self._tallies = tallies
         self._board = np.zeros(BOARD, np.int64)
-        self._helpers: list[Future | None] = [None] * n_helpers
+        self._helpers = [self._call(tally) for tally in tallies[1:]]
 
-    def work(self, n_chunks: int, work: tuple[Any, ...], tallies: NDArray[np.int64]) -> None:
-        """Do a piece of work; `tallies[0]` is the caller's, the rest its helpers'."""
+    def work(self, n_chunks: int) -> None:
+        """Do a piece of work."""
         board = self._board
         board[LEAVE] = 0
         open_work(board, n_chunks)
-        away = [i for i, helper in enumerate(self._helpers) if helper is None or helper.done()]
-        if away:
-            task, size = partial(_keep_to, _other_cores(), self._work_off), len(self._helpers)
-            for i in away:
-                self._helpers[i] = submit(size, task, *work, _PATIENCE, board, tallies[i + 1])
-        self._work_off(*work, 1, board, tallies[0])
-        await_work(board)
+        for i, helper in enumerate(self._helpers):
+            if helper is None or helper.done():
+                self._helpers[i] = self._call(self._tallies[i + 1])
+        self._work_off(*self._work, True, board, self._tallies[0])
+
+    def _call(self, tally: NDArray[np.int64]) -> Future | None:
+        """Send for a helper."""
+        task = partial(_keep_to, _other_cores(), self._work_off)
+        return submit(len(self._tallies) - 1, task, *self._work, False, self._board, tally)
 
     def dismiss(self) -> None:
         """Let the helpers go to other work."""

@@ -6,6 +6,7 @@ result.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -58,17 +59,15 @@ def n_threads() -> int:
     ``OMP_NUM_THREADS`` (which joblib and Dask set for their workers), and the caller's
     ``numba.set_num_threads``, which is read and never written.
     """
-    import numba
-    from numba.np.ufunc import parallel
-
     limits = [n_cores()]
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
         limit = positive_int(os.environ.get(name))
         if limit is not None:
             limits.append(limit)
     # Asking Numba starts its threading layer; a mask can only have been set once that runs.
-    if parallel._is_initialized:
-        limits.append(numba.get_num_threads())
+    layer = sys.modules.get("numba.np.ufunc.parallel")
+    if layer is not None and layer._is_initialized:
+        limits.append(layer.get_num_threads())
     return max(1, min(limits))
 
 

@@ -38,26 +38,39 @@ def measure_moves(centers, placed, moved, rows):
 
 
 @kernel
-def moment_inertia(sums, centers, sq_total):
-    """Inertia of clusters from their moments, without cancellation.
+def add_up(tallies, centers, sq_total, sums, counts, means):
+    """Add up what the members of a team have booked, and the inertia of that.
 
-    Σ w|x - c|² is expanded about whole numbers next to c, in integers that cannot overflow; for
-    centres among the colours what is left over is of the size of one colour step.
+    Inertia comes from the moments of the clusters, without cancellation: Σ w|x - c|² is expanded
+    about whole numbers next to c, in integers that cannot overflow; for centres among the colours
+    what is left over is of the size of one colour step.
 
-    sums      (>k, d+1) int64   sums of weight · colour, and of weight, of each cluster
-    centers   (k, d)   float64  centres
-    sq_total           int64    sum of weight · |colour|² of all colours
-    Returns inertia.
+    tallies   (t, k+1, d+1) int64    sums of weight · colour and of weight of each cluster; in the
+                                     last row the number of labels that have ever changed
+    centers   (k, d)        float64  centres
+    sq_total                int64    sum of weight · |colour|² of all colours
+    sums      (k, d)        float64  out: sums of weight · colour
+    counts    (k,)          float64  out: sums of weight
+    means     (k, d)        float64  out: means of the clusters
+    Returns inertia, the number of labels that have ever changed, and the squared distance of the
+    means from the centres, NaN where a cluster is empty.
     """
     k, d = centers.shape
     whole = sq_total
     rest = 0.0
+    shift = 0.0
     for j in range(k):
-        weight = sums[j, d]
+        weight = tallies[:, j, d].sum()
+        counts[j] = weight
         for f in range(d):
+            total = tallies[:, j, f].sum()
+            sums[j, f] = total
+            means[j, f] = np.float64(total) / np.float64(weight)
+            way = means[j, f] - centers[j, f]
+            shift += way * way
             near = np.int64(np.rint(min(max(centers[j, f], 0.0), 255.0)))
             offset = centers[j, f] - near
-            shifted = sums[j, f] - weight * near
-            whole -= near * (sums[j, f] + shifted)
+            shifted = total - weight * near
+            whole -= near * (total + shifted)
             rest += offset * (weight * offset - 2.0 * shifted)
-    return whole + rest
+    return whole + rest, tallies[:, k, 0].sum(), shift

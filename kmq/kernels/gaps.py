@@ -23,7 +23,7 @@ from kmq.kernels.strips import (
     gather_tile,
     set_alarms,
 )
-from kmq.kernels.team import DONE, add_one, take_work
+from kmq.kernels.team import DONE, add_one, await_work, take_work
 from kmq.kernels.vectors import LANES
 
 # Samples from which those to visit are gathered: their indices stay in the first cache.
@@ -255,18 +255,19 @@ def _visit(X, weight, orders, block, rows, state, scratch):
 
 
 @kernel
-def work_off(X, weight, orders, rows, state, patience, board, tally):
+def work_off(X, weight, orders, rows, state, leads, board, tally):
     """Visit blocks until there are none, or for a helper: until none have come for a while.
 
     X       (n, d) float    samples, C order
     weight  (n,)   float64  their weights
-    orders                  `Orders`
+    orders                  `Orders`, as a plain tuple
     rows                    samples a block
-    state                   inout: `State`
-    patience                looks at the board without work before leaving
+    state                   inout: `State`, as a plain tuple
+    leads          bool     whether for the leader of the team, not for a helper
     board          int64    inout: the team's counters
     tally   (1,)   int64    inout: one member's count of changed labels
     """
+    orders, state = Orders(*orders), State(*state)
     n_blocks = state.scatter.shape[0]
     scratch = _Scratch(
         np.empty((X.shape[1], LANES), np.float32),
@@ -277,11 +278,12 @@ def work_off(X, weight, orders, rows, state, patience, board, tally):
         np.empty(_CHUNK + 1, np.uint64),
         np.empty(_CHUNK + 1, np.int32),
     )
-    number = take_work(board, patience)
+    number = take_work(board, leads)
     while number >= 0:
         tally[0] += _visit(X, weight, orders, number % n_blocks, rows, state, scratch)
         add_one(board, DONE)
-        number = take_work(board, patience)
+        number = take_work(board, leads)
+    await_work(board, leads)
 
 
 @kernel
@@ -345,7 +347,8 @@ def add_up(orders, state, sums, counts):
     state                   `State`
     sums    (k, d) float64  out: sums of weight · sample
     counts  (k, 2) float64  out: sums of weight, and numbers of samples that weigh
-    Returns the sum of weighted squared distances to the centres.
+    Returns the sum of weighted squared distances to the centres, and of the same to the points of
+    reference.
     """
     placed, points = orders.placed, orders.points
     k, d = sums.shape
@@ -354,7 +357,8 @@ def add_up(orders, state, sums, counts):
     for block in range(state.scatter.shape[0]):
         sums += state.sums[block]
         counts += state.counts[block]
-    inertia = state.scatter.sum()
+    scatter = state.scatter.sum()
+    inertia = scatter
     for j in range(k):
         if counts[j, 1] == 0.0:
             # What is left of subtracted weights must not pass for a member.
@@ -366,4 +370,4 @@ def add_up(orders, state, sums, counts):
             way = placed[j, f] - point[f]
             lever = sums[j, f] - counts[j, 0] * point[f]
             inertia += way * (counts[j, 0] * way - 2.0 * lever)
-    return inertia
+    return inertia, scatter

@@ -15,17 +15,19 @@ PAGE = 64
 
 
 @kernel
-def mark(pixels, spread, start, stop, bitmap, pages):
-    """Set the bit of every colour that occurs.
+def mark(pixels, spread, start, stop, bitmap, pages, codes):
+    """Set the bit of every colour that occurs, and keep the pixels' codes where there is room.
 
     pixels  (n, d)  uint8           pixels, C order
     spread  d arrays (256,) uint32  Morton bits of each value of each channel
     start, stop                     the pixels to look at
     bitmap  (b,)    uint64          inout: one bit for each possible colour
     pages   (p,)    bool            inout: which pages of the bitmap have bits
+    codes   (n,)    int32           out: Morton code of each pixel; nothing where empty
     """
     # Skipping a pixel equal to the one before cost four times what it saved: photos make that
     # branch a coin toss.
+    wanted = codes.shape[0] > 0
     for i in range(start, stop):
         pixel = pixels[i]
         code = spread[0][pixel[0]]
@@ -33,6 +35,8 @@ def mark(pixels, spread, start, stop, bitmap, pages):
             code |= spread[f][pixel[f]]
         bitmap[code >> np.uint32(6)] |= np.uint64(1) << np.uint64(code & np.uint32(63))
         pages[code >> np.uint32(12)] = True
+        if wanted:
+            codes[i] = code
 
 
 @kernel
@@ -112,8 +116,8 @@ def unpack(bitmap, pages, ranks, decoded, start, stop, colors):
 
 
 @kernel
-def count(pixels, spread, bitmap, ranks, start, stop, counts, index):
-    """Count the pixels of each colour, and write each pixel's row where there is room.
+def count(pixels, spread, bitmap, ranks, start, stop, counts):
+    """Count the pixels of each colour.
 
     pixels  (n, d)  uint8               pixels, C order
     spread  d arrays (256,) uint32      Morton bits of each value of each channel
@@ -121,9 +125,7 @@ def count(pixels, spread, bitmap, ranks, start, stop, counts, index):
     ranks   (b,)    int32               number of bits set in all words before
     start, stop                         the pixels to count
     counts  (m,)    int                 inout: pixels of each colour
-    index   (n,)    int32               out: row of each pixel's colour; nothing where empty
     """
-    wanted = index.shape[0] > 0
     for i in range(start, stop):
         pixel = pixels[i]
         code = spread[0][pixel[0]]
@@ -131,10 +133,26 @@ def count(pixels, spread, bitmap, ranks, start, stop, counts, index):
             code |= spread[f][pixel[f]]
         word = code >> np.uint32(6)
         below = (np.uint64(1) << np.uint64(code & np.uint32(63))) - np.uint64(1)
+        counts[np.uint32(ranks[word]) + np.uint32(popcount(bitmap[word] & below))] += 1
+
+
+@kernel
+def count_codes(bitmap, ranks, start, stop, counts, index):
+    """Count the pixels of each colour by their codes, and put each pixel's row in its place.
+
+    bitmap  (b,)    uint64              one bit for each possible colour
+    ranks   (b,)    int32               number of bits set in all words before
+    start, stop                         the pixels to count
+    counts  (m,)    int                 inout: pixels of each colour
+    index   (n,)    int32               inout: Morton code of each pixel; then row of its colour
+    """
+    for i in range(start, stop):
+        code = np.uint32(index[i])
+        word = code >> np.uint32(6)
+        below = (np.uint64(1) << np.uint64(code & np.uint32(63))) - np.uint64(1)
         row = np.uint32(ranks[word]) + np.uint32(popcount(bitmap[word] & below))
         counts[row] += 1
-        if wanted:
-            index[i] = row
+        index[i] = row
 
 
 @kernel

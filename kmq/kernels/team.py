@@ -18,6 +18,8 @@ from kmq.kernels.jit import kernel
 # Places of the counters in a team's board, a cache line apart.
 LIMIT, NEXT, DONE, LEAVE = 0, 8, 16, 24
 BOARD = 32
+# Looks at the board without work before a helper leaves; together some 200 microseconds.
+_PATIENCE = 800_000
 
 
 def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -87,15 +89,17 @@ def open_work(board, n_chunks):
 
 
 @kernel
-def take_work(board, patience):
+def take_work(board, leads):
     """Claim the next chunk.
 
-    board     int64  inout: the team's counters
-    patience         looks at the board without work before giving up
+    board  int64  inout: the team's counters
+    leads  bool   whether for the leader, who leaves when all chunks are claimed; a helper waits
+                  for more
     Returns the chunk's number, to be counted done with `add_one`, or -1 where none came or the
     team was dismissed.
     """
     idle = 0
+    patience = 1 if leads else _PATIENCE
     while idle < patience and read(board, LEAVE) == 0:
         number = read(board, NEXT)
         if number >= read(board, LIMIT):
@@ -106,10 +110,11 @@ def take_work(board, patience):
 
 
 @kernel
-def await_work(board):
-    """Wait until all chunks are done, those that helpers have claimed included.
+def await_work(board, leads):
+    """Let the leader wait until all chunks are done, those that helpers have claimed included.
 
     board  int64  the team's counters
+    leads  bool   whether for the leader
     """
-    while read(board, DONE) < read(board, LIMIT):
+    while leads and read(board, DONE) < read(board, LIMIT):
         pass
