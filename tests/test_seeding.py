@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from kmq.engine import seeding
 from kmq.engine.cell_seeding import CellPotential, TilesThenCells
-from kmq.engine.potentials import DoubleDraws, SinglePotential, SketchPotential
+from kmq.engine.potentials import DoubleDraws, SinglePotential, SketchPotential, open_book
 from kmq.engine.tile_seeding import TilePotential
 from kmq.kernels import draws
 
@@ -132,36 +132,89 @@ def test_draws_of_single_precision_are_those_of_a_running_sum(kind, rng):
         sq_closest = np.geomspace(1e-12, 1e20, n).astype(np.float32)
     elif kind == "zeros":
         sq_closest[: n // 2] = 0
-    n_stretches = -(-n // draws.STRETCH)
-    state = (
-        np.ones(n_stretches, np.uint8),
-        np.zeros(n_stretches, np.float32),
-        np.zeros(n_stretches, np.int32),
-    )
-    for _ in range(20):
+    book = open_book(n, np.float32)
+    sums = np.zeros(len(book.stale))
+    for turn in range(20):
         reached = np.cumsum(weight * sq_closest)
         # Sums that are reached exactly are where a unit more or less would show.
         targets = np.sort(np.concatenate([reached[rng.integers(n, size=40)], [2 * reached[-1]]]))
         drawn = np.empty(len(targets), np.intp)
-        draws.single_draws(weight, sq_closest, targets.astype(float), state, drawn)
+        draws.single_draws(weight, sq_closest, targets.astype(float), book, sums, drawn)
         expected = np.minimum(np.searchsorted(reached, targets), n - 1)
         np.testing.assert_array_equal(drawn, expected)
-        changed = rng.integers(n, size=5)
-        sq_closest[changed] *= np.float32(0.5)
-        state[0][changed // draws.STRETCH] = 1
+        lose(weight, sq_closest, rng.integers(n, size=900), book, turn)
 
 
 def test_draws_of_double_precision_add_up_what_changed(rng):
     weight, sq_closest = rng.random(3000), rng.random(3000)
     kept = DoubleDraws(weight, 1)
-    kept.stale[:] = 1
-    for _ in range(5):
+    for turn in range(60):
         uniform = rng.random(9)
         reached = np.cumsum(weight * sq_closest)
         expected = np.searchsorted(reached, uniform * reached[-1])
         np.testing.assert_array_equal(kept.draw(uniform, sq_closest), expected)
-        sq_closest[700:705] = 0
-        kept.stale[700 // draws.STRETCH] = 1
+        np.testing.assert_allclose(kept._totals.cumsum(), reached[ends(3000)], rtol=1e-13)
+        lose(weight, sq_closest, rng.integers(3000, size=900), kept.book, turn)
+
+
+def test_what_stretches_lose_adds_up_the_same_in_any_order(rng):
+    n = 3000
+    weight, start = rng.random(n), rng.random(n)
+    rows, totals = rng.permutation(n)[:2000], []
+    for order in (rows, rows[::-1], rng.permutation(rows)):
+        kept, sq_closest = DoubleDraws(weight, 1), start.copy()
+        kept.draw(np.array([0.5]), sq_closest)
+        lose(weight, sq_closest, order, kept.book, 1)
+        kept.draw(np.array([0.5]), sq_closest)
+        totals.append(kept._totals.copy())
+    np.testing.assert_array_equal(totals[0], totals[1])
+    np.testing.assert_array_equal(totals[0], totals[2])
+
+
+def test_a_stretch_that_loses_everything_holds_nothing(rng):
+    weight, sq_closest = rng.random(1000), rng.random(1000)
+    kept = DoubleDraws(weight, 1)
+    kept.draw(np.array([0.5]), sq_closest)
+    for row in range(draws.STRETCH, 2 * draws.STRETCH):
+        before, sq_closest[row] = weight[row] * sq_closest[row], 0.0
+        draws.book_loss(before, 0.0, 1, kept.book.stale, kept.book.grid, kept.book.fallen[0])
+    kept.draw(np.array([0.5]), sq_closest)
+    assert kept._totals[1] == 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_number_of_threads_books_the_same(dtype, monkeypatch):
+    X = read_only(samples(200_000, 2, "noise").astype(dtype))
+    weight, mean = np.ones(len(X), dtype), X.mean(axis=0)
+    states = []
+    for threads in (1, 3):
+        for module in ("cell_seeding", "potentials", "tile_seeding"):
+            monkeypatch.setattr(f"kmq.engine.{module}.n_threads", lambda threads=threads: threads)
+        potential = seeding._choose_potential(X, weight, mean)
+        rng = np.random.RandomState(3)
+        picked = seeding.pick(potential, 5, 80, 6, rng)
+        potential.draw(rng.uniform(size=6))
+        kept = potential._draws._totals if dtype is np.float64 else potential._sums
+        states.append((picked, kept.copy()))
+    np.testing.assert_array_equal(states[0][0], states[1][0])
+    np.testing.assert_array_equal(states[0][1], states[1][1])
+
+
+def ends(n):
+    """Last samples of stretches."""
+    return np.minimum(np.arange(1, -(-n // draws.STRETCH) + 1) * draws.STRETCH, n) - 1
+
+
+def lose(weight, sq_closest, rows, book, turn):
+    """Lower some squared distances: in most turns booked, else the stretches are stale."""
+    for row in rows:
+        before = weight[row] * sq_closest[row]
+        sq_closest[row] *= sq_closest.dtype.type(0.3)
+        if turn % 3:
+            now, b = weight[row] * sq_closest[row], row // draws.STRETCH
+            draws.book_loss(before, now, b, book.stale, book.grid, book.fallen[0])
+        else:
+            book.stale[row // draws.STRETCH] = 1
 
 
 @pytest.mark.parametrize(("n", "d"), [(9001, 2), (9000, 6), (20_000, 16), (8500, 40)])

@@ -11,12 +11,13 @@ from kmq.engine.threads import n_threads, run_blocks
 from kmq.engine.tile_seeding import TilePotential
 from kmq.kernels import cell_seeding as kernels
 from kmq.kernels.cells import BUNDLE
+from kmq.kernels.draws import Book
 
 _MOST_BLOCKS = 32
 # Cells still to compare in a round, of all of them over its number, for a second thread to pay.
 _THREADED_CELLS = 100
-
-
+# Rounds in which so many samples come closer that adding up again is less work than booking.
+_STALE_ROUNDS = 16
 # Rounds in which so many samples come closer that cells, spread over all rows, do not repay
 # themselves for float32.
 _TILE_ROUNDS = 32
@@ -46,9 +47,9 @@ class TilesThenCells:
         """See `Finder`."""
         self._finder.mark(candidates, sq_dist)
 
-    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
+    def settle(self, best: int, book: Book, sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
-        self._finder.settle(best, stale, sq_dist)
+        self._finder.settle(best, book, sq_dist)
         self._rounds += 1
         if self._rounds == _TILE_ROUNDS:
             cells = CellPotential(*self._samples)
@@ -92,7 +93,8 @@ class CellPotential:
         self._n_bundles = -(-n_cells // BUNDLE)
         self._in_block = -(-self._n_bundles // _MOST_BLOCKS)
         self._by_row = np.full(n, np.inf, X.dtype)
-        self._draws = DoubleDraws(wide, n_threads() if n >= 400_000 else 1)
+        self._threads = n_threads()
+        self._draws = DoubleDraws(wide, self._threads if n >= 400_000 else 1)
         self._rounds = 0
 
     @property
@@ -109,10 +111,12 @@ class CellPotential:
         """See `Potential`."""
         points = shifted_rows(self._X, self._mean, np.array([first]))
 
+        book, by_row = self._draws.book, self._by_row
+        books = self._rounds >= _STALE_ROUNDS
+
         def lower(worker: int, first: int, last: int) -> None:
-            kernels.lower_cells(
-                self._cells, self._closest, points, first, last, self._draws.stale, self._by_row
-            )
+            by = worker if books else -1
+            kernels.lower_cells(self._cells, self._closest, points, first, last, book, by, by_row)
 
         self._run(lower, self._n_bundles, 8)
         self._rounds += 1
@@ -146,11 +150,13 @@ class CellPotential:
 
         self._run(compare, self._n_bundles, 8)
 
-    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
+    def settle(self, best: int, book: Book, sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
 
         def take(worker: int, first: int, last: int) -> None:
-            kernels.settle_candidates(self._cells, self._closest, best, first, last, stale, sq_dist)
+            kernels.settle_candidates(
+                self._cells, self._closest, best, first, last, book, worker, sq_dist
+            )
 
         self._run(take, self._n_bundles, 8)
         self._rounds += 1
@@ -158,4 +164,4 @@ class CellPotential:
     def _run(self, task: Callable[[int, int, int], None], n_blocks: int, grain: int) -> None:
         """Run a task on as many threads as the round has work for."""
         much = len(self._closest.nearer) >= _THREADED_CELLS * self._rounds
-        run_blocks(task, n_blocks, n_threads() if much else 1, grain)
+        run_blocks(task, n_blocks, self._threads if much else 1, grain)

@@ -13,6 +13,8 @@ from kmq.kernels import seeding as kernels
 
 _MOST_BLOCKS = 64
 _ROWS_BY_FOURS = 8
+# From this many stretches to add up again on, a second thread gains.
+_THREADED_STRETCHES = 400
 # Samples that lie closer together are not told apart by a sketch.
 _LEAST_WIDTH = 1e-100
 
@@ -20,6 +22,16 @@ _LEAST_WIDTH = 1e-100
 def shifted_rows(X: NDArray, mean: NDArray, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Some samples less a mean, subtracted in their own precision."""
     return (X[rows] - mean).astype(np.float64, copy=False)
+
+
+def open_book(n: int, dtype: type) -> draws.Book:
+    """A book of the stretches of `n` samples, all to be added up."""
+    n_stretches = -(-n // draws.STRETCH)
+    return draws.Book(
+        np.ones(n_stretches, np.uint8),
+        np.zeros(n_stretches, dtype),
+        np.zeros((n_threads(), n_stretches)),
+    )
 
 
 class DoubleDraws:
@@ -36,8 +48,8 @@ class DoubleDraws:
     def __init__(self, weight: NDArray[np.float64], threads: int) -> None:
         self._weight = weight
         self._threads = threads
-        self.stale = np.zeros(-(-len(weight) // draws.STRETCH), np.uint8)
-        self._totals = np.zeros(len(self.stale))
+        self.book = open_book(len(weight), np.float64)
+        self._totals = np.zeros(len(self.book.stale))
 
     def draw(
         self, uniform: NDArray[np.float64], sq_closest: NDArray[np.floating]
@@ -45,9 +57,10 @@ class DoubleDraws:
         """Samples at which the running sum reaches shares of the whole."""
 
         def add_up(worker: int, first: int, last: int) -> None:
-            draws.stretch_totals(self._weight, sq_closest, first, last, self.stale, self._totals)
+            draws.stretch_totals(self._weight, sq_closest, first, last, self.book, self._totals)
 
-        run_blocks(add_up, len(self.stale), self._threads, grain=512)
+        threads = self._threads if self.book.stale.sum(dtype=np.int64) >= _THREADED_STRETCHES else 1
+        run_blocks(add_up, len(self._totals), threads, grain=512)
         reached = np.cumsum(self._totals)
         drawn = np.empty(len(uniform), np.intp)
         draws.find_draws(self._weight, sq_closest, reached, uniform * reached[-1], drawn)
@@ -67,8 +80,11 @@ class Finder(Protocol):
     def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
         """Lower a row of `sq_dist` a candidate, where it would lower `sq_closest`."""
 
-    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
-        """Make a centre of a marked candidate, and all rows of `sq_dist` its `sq_closest`."""
+    def settle(self, best: int, book: draws.Book, sq_dist: NDArray[np.floating]) -> None:
+        """Make a centre of a marked candidate, and all rows of `sq_dist` its `sq_closest`.
+
+        What samples lose by it is booked, or their stretches are stale.
+        """
 
 
 class SinglePotential:
@@ -90,9 +106,8 @@ class SinglePotential:
     def __init__(self, finder: Finder, weight: NDArray[np.float32]) -> None:
         self._finder = finder
         self._weight = weight
-        n_stretches = -(-len(weight) // draws.STRETCH)
-        self._stale = np.ones(n_stretches, np.uint8)
-        self._units = (np.zeros(n_stretches, np.float32), np.zeros(n_stretches, np.int32))
+        self._book = open_book(len(weight), np.float32)
+        self._sums = np.zeros(len(self._book.stale))
         self._sq_dist = np.empty((0, len(weight)), np.float32)
 
     def start(self, first: int | np.intp) -> None:
@@ -109,7 +124,8 @@ class SinglePotential:
             self._weight,
             self._sq_dist[0],
             uniform[order] * self._total,
-            (self._stale, *self._units),
+            self._book,
+            self._sums,
             found,
         )
         drawn = np.empty_like(found)
@@ -127,7 +143,7 @@ class SinglePotential:
             totals = self._sq_dist @ self._weight[:, np.newaxis]
         best = int(np.argmin(totals))
         self._total = totals[best]
-        self._finder.settle(best, self._stale, self._sq_dist)
+        self._finder.settle(best, self._book, self._sq_dist)
         return candidates[best]
 
 
@@ -192,7 +208,7 @@ class SketchPotential:
             kernels.start_field(self._field, points, first, last)
 
         self._run(begin)
-        self._draws.stale[:] = 1
+        self._draws.book.stale[:] = 1
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
@@ -207,18 +223,18 @@ class SketchPotential:
             )
         gains = self._compare(candidates, self._sq_dist)
         best = int(np.argmax(gains))
-        self.settle(best, self._draws.stale, self._sq_dist)
+        self.settle(best, self._draws.book, self._sq_dist)
         return candidates[best]
 
     def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
         self._compare(candidates, sq_dist)
 
-    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
+    def settle(self, best: int, book: draws.Book, sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
 
         def take(worker: int, first: int, last: int) -> None:
-            kernels.settle_candidates(self._field, best, first, last, stale, sq_dist)
+            kernels.settle_candidates(self._field, best, first, last, book.stale, sq_dist)
 
         self._run(take)
 

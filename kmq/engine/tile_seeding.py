@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from kmq.engine.potentials import DoubleDraws, shifted_rows
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import tile_seeding as kernels
+from kmq.kernels.draws import Book
 from kmq.kernels.rows import TILE
 
 _MOST_BLOCKS = 64
@@ -81,13 +82,13 @@ class TilePotential:
 
         run_blocks(compare, len(self._tiles.weight), self._threads, grain=64)
 
-    def settle(self, best: int, stale: NDArray[np.uint8], sq_dist: NDArray[np.floating]) -> None:
+    def settle(self, best: int, book: Book, sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
         sq_closest, nearer = self._tiles.sq_closest.reshape(-1), self._tiles.nearer.reshape(-1)
 
         def take(worker: int, first: int, last: int) -> None:
             kernels.settle_candidates(
-                sq_closest, nearer, best, first * TILE, last * TILE, stale, sq_dist
+                sq_closest, nearer, best, first * TILE, last * TILE, book.stale, sq_dist
             )
 
         run_blocks(take, len(self._tiles.weight), self._threads, grain=64)
@@ -96,6 +97,6 @@ class TilePotential:
         """Let a new centre take its samples."""
 
         def lower(worker: int, first: int, last: int) -> None:
-            kernels.lower_closest(self._tiles, point, bit, first, last, self._draws.stale)
+            kernels.lower_closest(self._tiles, point, bit, first, last, self._draws.book.stale)
 
         run_blocks(lower, len(self._tiles.weight), self._threads, grain=64)

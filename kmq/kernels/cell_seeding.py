@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.cells import BUNDLE, CELL
-from kmq.kernels.draws import STRETCH
+from kmq.kernels.draws import STRETCH, book_loss
 from kmq.kernels.jit import kernel
 
 
@@ -98,7 +98,9 @@ def candidate_gains(cells, closest, points, per_block, start, stop, gains):
     lanes = np.empty(CELL)
     for block, t in np.ndindex((stop - start, points.shape[0])):
         first = (start + block) * per_block
+        gains[start + block, t] = 0.0
         lanes[:] = 0.0
+        touched = False
         for b in range(first, min(first + per_block, n_bundles)):
             if _beyond(mid, half, sq_farthest, 1, b, points, t):
                 continue
@@ -106,14 +108,14 @@ def candidate_gains(cells, closest, points, per_block, start, stop, gains):
                 if _beyond(mid, half, sq_farthest, 0, c, points, t):
                     continue
                 _sq_to_samples(tiles, c, mean, points, t, sq)
+                touched = True
                 for i in range(CELL):
                     before = np.float64(sq_closest[c, i])
                     near = np.float64(sq_closest.dtype.type(sq[i]))
                     lanes[i] += weight[c, i] * max(before - near, 0.0)
-        total = 0.0
-        for i in range(CELL):
-            total += lanes[i]
-        gains[start + block, t] = total
+        if touched:
+            for i in range(CELL):
+                gains[start + block, t] += lanes[i]
 
 
 @kernel
@@ -148,18 +150,21 @@ def mark_candidates(cells, closest, points, start, stop, sq_dist):
 
 
 @kernel
-def settle_candidates(cells, closest, best, start, stop, stale, sq_dist):
+def settle_candidates(cells, closest, best, start, stop, book, worker, sq_dist):
     """Make a centre of a marked candidate, and take back the marks of all.
 
     cells                  `Cells`
     closest                inout: `Closest`
     best                   the candidate
     start, stop            the bundles to look at
-    stale    (b,)   uint8  out: 1 for each stretch of rows with a change
+    book                   inout: `Book`, where losses are booked
+    worker                 by which thread
     sq_dist  (t, n) float  inout: squared distances by row, were a candidate one of the centres
     """
     order, sq_closest, nearer = cells.order, closest.sq_closest, closest.nearer
-    sq_farthest = closest.sq_farthest
+    weight, sq_farthest = cells.weight, closest.sq_farthest
+    stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
+    share = grid.dtype.type
     n_cells = sq_closest.shape[0]
     trials = sq_dist.shape[0]
     for b in range(start, stop):
@@ -173,16 +178,20 @@ def settle_candidates(cells, closest, best, start, stop, stale, sq_dist):
             lowered = True
             farthest = sq_closest.dtype.type(0)
             for i in range(CELL):
-                if nearer[c, i] != 0:
+                bits = nearer[c, i]
+                if bits != 0:
                     nearer[c, i] = 0
                     row = order[c, i]
-                    near = sq_dist[best, row]
-                    if near < sq_closest[c, i]:
+                    near, before = sq_dist[best, row], sq_closest[c, i]
+                    if near < before:
                         sq_closest[c, i] = near
-                        stale[row // STRETCH] = 1
-                    near = sq_closest[c, i]
+                        w = share(weight[c, i])
+                        before, near = w * share(before), w * share(near)
+                        book_loss(before, near, row // STRETCH, stale, grid, fallen)
+                        bits = np.uint16(0xFFFF)
                     for t in range(trials):
-                        sq_dist[t, row] = near
+                        if bits >> np.uint16(t & 15) & np.uint16(1):
+                            sq_dist[t, row] = sq_closest[c, i]
                 farthest = max(farthest, sq_closest[c, i])
             sq_farthest[0, c] = farthest
         if lowered:
@@ -212,19 +221,22 @@ def adopt_closest(cells, closest, sq_by_row):
 
 
 @kernel
-def lower_cells(cells, closest, points, start, stop, stale, sq_by_row):
+def lower_cells(cells, closest, points, start, stop, book, worker, sq_by_row):
     """Lower the squared distance to the closest centre where a new centre is closer.
 
     cells                      `Cells`
     closest                    inout: `Closest`
     points     (1, d) float64  the new centre, less the mean already
     start, stop                the bundles to look at
-    stale      (b,)   uint8    out: 1 for each stretch of rows with a change
+    book                       inout: `Book`
+    worker                     by which thread losses are booked; -1 to call stretches stale
     sq_by_row  (n,)   float    inout: squared distances in the order of X
     """
     tiles, order, mean = cells.tiles, cells.order, closest.mean
     mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
-    sq_closest = closest.sq_closest
+    sq_closest, weight = closest.sq_closest, cells.weight
+    stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
+    share = grid.dtype.type
     n_cells = sq_closest.shape[0]
     sq = np.empty(CELL)
     for b in range(start, stop):
@@ -236,12 +248,18 @@ def lower_cells(cells, closest, points, start, stop, stale, sq_by_row):
                 _sq_to_samples(tiles, c, mean, points, 0, sq)
                 farthest = sq_closest.dtype.type(0)
                 for i in range(CELL):
-                    near = sq_closest.dtype.type(sq[i])
-                    if near < sq_closest[c, i]:
+                    near, before = sq_closest.dtype.type(sq[i]), sq_closest[c, i]
+                    if near < before:
                         sq_closest[c, i] = near
                         row = order[c, i]
                         sq_by_row[row] = near
-                        stale[row // STRETCH] = 1
+                        stretch = row // STRETCH
+                        if worker < 0:
+                            stale[stretch] = 1
+                        else:
+                            w = share(weight[c, i])
+                            before, near = w * share(before), w * share(near)
+                            book_loss(before, near, stretch, stale, grid, fallen)
                     farthest = max(farthest, sq_closest[c, i])
                 sq_farthest[0, c] = farthest
             farthest_of_bundle = max(farthest_of_bundle, sq_farthest[0, c])

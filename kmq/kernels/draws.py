@@ -1,12 +1,17 @@
 """Draws of k-means++: where a running sum of weight · squared distance reaches its targets.
 
-The sum is kept by stretches of samples, and only those with a change are added up again. In
-float64 that is all. In float32 the running sum is so coarse that its rounding picks the samples,
+The sum is kept by stretches of samples. Shares of the sum are rounded to the stretch's grid, whole
+multiples of a power of two, so that what samples lose adds up to the same in any order and on
+any number of threads; a stretch that has lost nearly all is added up again, as is one of which
+it is known only that something changed.
+
+In float64 that is all. In float32 the running sum is so coarse that its rounding picks the samples,
 so it is taken one by one, as by NumPy; but between two powers of two a running sum only grows by
 whole units in its last place, whatever it is, and how many a stretch adds can be kept as well.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,22 +23,74 @@ STRETCH = 128
 _UNITS = np.float32(2.0**23)
 # Units of sums below this are no normal numbers any more.
 _LEAST = np.float32(1e-25)
+# A stretch that has less than this left of its grid is added up again.
+_LEAST_LEFT = 2.0**-10
+
+
+class Book(NamedTuple):
+    """What is known of the stretches, of which there are b.
+
+    stale   (b,)   uint8    1 where a stretch is to be added up again
+    grid    (b,)   float    what rounds a share when added and taken off, a power of two, in the
+                            precision of the running sum; 0 before a stretch is first added up
+    fallen  (w, b) float64  what rounded shares of a stretch have lost since, by thread
+    """
+
+    stale: np.ndarray
+    grid: np.ndarray
+    fallen: np.ndarray
 
 
 @kernel
-def stretch_totals(weight, sq_closest, start, stop, stale, totals):
-    """Add up weight · squared distance again in the stretches of rows where it changed.
+def book_loss(before, now, b, stale, grid, fallen):
+    """Book that a sample's share of the sum has fallen.
+
+    before, now     float    weight · squared distance, in the precision of `grid`
+    b                        the stretch of the sample
+    stale   (b,)    uint8    inout: see `Book`
+    grid    (b,)    float    see `Book`
+    fallen  (b,)    float64  inout: see `Book`, of one thread
+    """
+    mark = grid[b]
+    tie = np.finfo(grid.dtype).eps * mark * grid.dtype.type(0.5)
+    before, now = min(before, mark), min(now, mark)
+    kept_before, kept_now = (before + mark) - mark, (now + mark) - mark
+    fallen[b] += np.float64(kept_before) - np.float64(kept_now)
+    # Only in float32 does it matter where a tie of rounding falls.
+    if grid.itemsize == 4 and (abs(before - kept_before) == tie or abs(now - kept_now) == tie):
+        stale[b] = 1
+
+
+@kernel
+def _gather_losses(fallen, start, stop):
+    """Move what threads have booked of some stretches to the first."""
+    kept = fallen[0, start:stop]
+    for worker in range(1, fallen.shape[0]):
+        booked = fallen[worker, start:stop]
+        for b in range(kept.shape[0]):
+            kept[b] += booked[b]
+            booked[b] = 0.0
+
+
+@kernel
+def stretch_totals(weight, sq_closest, start, stop, book, totals):
+    """Bring the sums of weight · squared distance of stretches of rows up to date.
 
     weight      (n,) float64  weights of the samples
     sq_closest  (n,) float    squared distance to the closest centre so far
     start, stop               the stretches to look at
-    stale       (b,) uint8    inout: 1 where a stretch changed, 0 after
+    book                      inout: `Book` in float64
     totals      (b,) float64  inout: sums of the stretches
     """
+    stale, grid, fallen = book
     n = weight.shape[0]
     lanes = np.empty(8)
+    _gather_losses(fallen, start, stop)
     for b in range(start, stop):
-        if stale[b] == 0:
+        totals[b] -= fallen[0, b]
+        fallen[0, b] = 0.0
+        # What is not a number is added up again as well.
+        if stale[b] == 0 and totals[b] >= _LEAST_LEFT * grid[b]:
             continue
         stale[b] = 0
         lanes[:] = 0.0
@@ -48,7 +105,8 @@ def stretch_totals(weight, sq_closest, start, stop, stale, totals):
             total += lanes[lane]
         for i in range(whole, last):
             total += weight[i] * np.float64(sq_closest[i])
-        totals[b] = total
+        grid[b] = math.ldexp(1.0, math.frexp(total)[1]) if 0.0 < total < np.inf else 0.0
+        totals[b] = (total + grid[b]) - grid[b]
 
 
 @kernel
@@ -97,7 +155,7 @@ def _units_added(weight, sq_closest, first, last, per_unit):
 
 
 @kernel
-def single_draws(weight, sq_closest, targets, state, drawn):
+def single_draws(weight, sq_closest, targets, book, sums, drawn):
     """First samples at which a running sum of weight · squared distance reaches targets.
 
     The sum is that which adds one by one in float32, to the bit.
@@ -105,17 +163,18 @@ def single_draws(weight, sq_closest, targets, state, drawn):
     weight      (n,) float32  weights of the samples
     sq_closest  (n,) float32  squared distance to the closest centre so far
     targets     (t,) float64  what the running sum must reach, ascending
-    state       ((b,) uint8, (b,) float32, (b,) int32)  inout: 1 for each stretch of rows that
-                              changed, the power of two below which the sum was, and the units
-                              that the stretch then added
+    book                      inout: `Book` in float32
+    sums        (b,) float64  inout: what each stretch adds to the running sum while this is below
+                              twice the stretch's grid; -1 where a tie of rounding depends on it
     drawn       (t,) int64    out: the samples, the last one where the sum stays below
     """
-    stale, tops, added = state
+    stale, grid, fallen = book
     n = weight.shape[0]
     total = np.float32(0)
     top = np.float32(0)
     unit = np.float32(0)
     t = 0
+    _gather_losses(fallen, 0, stale.shape[0])
     for b in range(stale.shape[0]):
         first, last = b * STRETCH, min((b + 1) * STRETCH, n)
         if total >= top and _LEAST < total < np.inf:
@@ -123,12 +182,18 @@ def single_draws(weight, sq_closest, targets, state, drawn):
             top = np.float32(math.ldexp(1.0, exponent))
             unit = np.float32(math.ldexp(1.0, exponent - 24))
         if _LEAST < total < top:
-            if stale[b] or tops[b] != top:
-                added[b] = _units_added(weight, sq_closest, first, last, np.float32(1) / unit)
-                tops[b] = top
+            lost = fallen[0, b]
+            fallen[0, b] = 0.0
+            mark = _UNITS * unit
+            if stale[b] or grid[b] != mark or (lost != 0.0 and sums[b] < 0.0):
+                units = _units_added(weight, sq_closest, first, last, np.float32(1) / unit)
+                sums[b] = np.float64(units) * np.float64(unit) if units >= 0 else -1.0
+                grid[b] = mark
                 stale[b] = 0
-            after = np.float64(total) + np.float64(added[b]) * np.float64(unit)
-            if added[b] >= 0 and after < top and after < targets[t]:
+            else:
+                sums[b] -= lost
+            after = np.float64(total) + sums[b]
+            if sums[b] >= 0.0 and after < top and after < targets[t]:
                 total = np.float32(after)
                 continue
         for i in range(first, last):
