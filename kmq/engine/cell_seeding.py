@@ -14,8 +14,10 @@ from kmq.kernels.cells import BUNDLE
 from kmq.kernels.draws import Book
 
 _MOST_BLOCKS = 32
-# Cells still to compare in a round, of all of them over its number, for a second thread to pay.
+# Cells still to compare in a round, of all of them over its number, for a second thread to pay;
+# and where distances are written all over the memory.
 _THREADED_CELLS = 100
+_THREADED_MARKS = 10
 # Rounds in which so many samples come closer that adding up again is less work than booking.
 _STALE_ROUNDS = 16
 # Rounds in which so many samples come closer that cells, spread over all rows, do not repay
@@ -148,7 +150,7 @@ class CellPotential:
         def compare(worker: int, first: int, last: int) -> None:
             kernels.mark_candidates(self._cells, self._closest, points, first, last, sq_dist)
 
-        self._run(compare, self._n_bundles, 8)
+        self._run(compare, self._n_bundles, 8, _THREADED_MARKS)
 
     def settle(self, best: int, book: Book, sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
@@ -158,10 +160,16 @@ class CellPotential:
                 self._cells, self._closest, best, first, last, book, worker, sq_dist
             )
 
-        self._run(take, self._n_bundles, 8)
+        self._run(take, self._n_bundles, 8, _THREADED_MARKS)
         self._rounds += 1
 
-    def _run(self, task: Callable[[int, int, int], None], n_blocks: int, grain: int) -> None:
-        """Run a task on as many threads as the round has work for."""
-        much = len(self._closest.nearer) >= _THREADED_CELLS * self._rounds
+    def _run(
+        self,
+        task: Callable[[int, int, int], None],
+        n_blocks: int,
+        grain: int,
+        worth: int = _THREADED_CELLS,
+    ) -> None:
+        """Run a task on as many threads as the round has cells for."""
+        much = len(self._closest.nearer) >= worth * self._rounds
         run_blocks(task, n_blocks, self._threads if much else 1, grain)

@@ -1,7 +1,6 @@
 """Potentials of k-means++ for any number of features, and what all of them share."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -59,7 +58,7 @@ class DoubleDraws:
         def add_up(worker: int, first: int, last: int) -> None:
             draws.stretch_totals(self._weight, sq_closest, first, last, self.book, self._totals)
 
-        threads = self._threads if self.book.stale.sum(dtype=np.int64) >= _THREADED_STRETCHES else 1
+        threads = self._threads if np.count_nonzero(self.book.stale) >= _THREADED_STRETCHES else 1
         run_blocks(add_up, len(self._totals), threads, grain=512)
         reached = np.cumsum(self._totals)
         drawn = np.empty(len(uniform), np.intp)
@@ -108,6 +107,8 @@ class SinglePotential:
         self._weight = weight
         self._book = open_book(len(weight), np.float32)
         self._sums = np.zeros(len(self._book.stale))
+        self._threads = n_threads()
+        self._shares_rows: bool | None = None
         self._sq_dist = np.empty((0, len(weight)), np.float32)
 
     def start(self, first: int | np.intp) -> None:
@@ -118,6 +119,14 @@ class SinglePotential:
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
+
+        def renew(worker: int, first: int, last: int) -> None:
+            draws.renew_stretches(
+                self._weight, self._sq_dist[0], first, last, self._book, self._sums
+            )
+
+        if np.count_nonzero(self._book.stale) >= _THREADED_STRETCHES:
+            run_blocks(renew, len(self._sums), self._threads, grain=512)
         order = np.argsort(uniform)
         found = np.empty(len(uniform), np.intp)
         draws.single_draws(
@@ -137,14 +146,40 @@ class SinglePotential:
         if len(self._sq_dist) != len(candidates):
             self._sq_dist = np.tile(self._sq_dist[0], (len(candidates), 1))
         self._finder.mark(candidates, self._sq_dist)
-        # A thread of BLAS that has worked spins for more where ours should run. Up to
-        # two times four rows its threads share them by fours, and add up as one thread does.
-        with single_blas_thread() if len(candidates) <= _ROWS_BY_FOURS else nullcontext():
-            totals = self._sq_dist @ self._weight[:, np.newaxis]
+        totals = self._potentials()
         best = int(np.argmin(totals))
         self._total = totals[best]
         self._finder.settle(best, self._book, self._sq_dist)
         return candidates[best]
+
+    def _potentials(self) -> NDArray[np.float32]:
+        """(t, 1) products of the rows of the matrix with the weights, as BLAS adds them up."""
+        rows, weight = self._sq_dist, self._weight[:, np.newaxis]
+        if len(rows) > _ROWS_BY_FOURS:
+            return rows @ weight
+        # A thread of BLAS that has worked spins for more where ours should run. Up to
+        # two times four rows its threads share them by fours, and add up as one thread does.
+        with single_blas_thread():
+            if not self._shares_rows:
+                totals = rows @ weight
+                if self._shares_rows is None:
+                    by_fours = self._potentials_by_fours()
+                    self._shares_rows = self._threads > 1 and np.array_equal(totals, by_fours)
+                return totals
+            return self._potentials_by_fours()
+
+    def _potentials_by_fours(self) -> NDArray[np.float32]:
+        """As `_potentials`, where BLAS adds up four rows as it does among others."""
+        totals = np.empty((len(self._sq_dist), 1), np.float32)
+
+        def multiply(worker: int, first: int, last: int) -> None:
+            for at in range(4 * first, 4 * last, 4):
+                rows = slice(at, at + 4)
+                # Unlike a product of matrices, this lets other threads run.
+                np.dot(self._sq_dist[rows], self._weight[:, np.newaxis], out=totals[rows])
+
+        run_blocks(multiply, -(-len(totals) // 4), self._threads)
+        return totals
 
 
 class SketchPotential:

@@ -167,6 +167,7 @@ def settle_candidates(cells, closest, best, start, stop, book, worker, sq_dist):
     share = grid.dtype.type
     n_cells = sq_closest.shape[0]
     trials = sq_dist.shape[0]
+    bit_of_best = np.uint16(1 << (best & 15))
     for b in range(start, stop):
         lowered = False
         for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
@@ -181,8 +182,9 @@ def settle_candidates(cells, closest, best, start, stop, book, worker, sq_dist):
                 bits = nearer[c, i]
                 if bits != 0:
                     nearer[c, i] = 0
-                    row = order[c, i]
-                    near, before = sq_dist[best, row], sq_closest[c, i]
+                    row, before = order[c, i], sq_closest[c, i]
+                    # Rows are far apart in memory: what is not needed is not looked up.
+                    near = sq_dist[best, row] if bits & bit_of_best else before
                     if near < before:
                         sq_closest[c, i] = near
                         w = share(weight[c, i])

@@ -155,6 +155,34 @@ def _units_added(weight, sq_closest, first, last, per_unit):
 
 
 @kernel
+def _sum_stretch(weight, sq_closest, b, mark, book, sums):
+    """Add a stretch up in units of the running sum, whose grid is `mark`."""
+    first, last = b * STRETCH, min((b + 1) * STRETCH, weight.shape[0])
+    unit = mark / _UNITS
+    units = _units_added(weight, sq_closest, first, last, np.float32(1) / unit)
+    sums[b] = np.float64(units) * np.float64(unit) if units >= 0 else -1.0
+    book.grid[b] = mark
+    book.stale[b] = 0
+    book.fallen[0, b] = 0.0
+
+
+@kernel
+def renew_stretches(weight, sq_closest, start, stop, book, sums):
+    """Add up again the stale stretches whose grid is known, on the guess that it stays.
+
+    weight      (n,) float32  weights of the samples
+    sq_closest  (n,) float32  squared distance to the closest centre so far
+    start, stop               the stretches to look at
+    book                      inout: `Book` in float32
+    sums        (b,) float64  inout: as for `single_draws`
+    """
+    _gather_losses(book.fallen, start, stop)
+    for b in range(start, stop):
+        if book.stale[b] and book.grid[b] > 0:
+            _sum_stretch(weight, sq_closest, b, book.grid[b], book, sums)
+
+
+@kernel
 def single_draws(weight, sq_closest, targets, book, sums, drawn):
     """First samples at which a running sum of weight · squared distance reaches targets.
 
@@ -182,16 +210,12 @@ def single_draws(weight, sq_closest, targets, book, sums, drawn):
             top = np.float32(math.ldexp(1.0, exponent))
             unit = np.float32(math.ldexp(1.0, exponent - 24))
         if _LEAST < total < top:
-            lost = fallen[0, b]
-            fallen[0, b] = 0.0
-            mark = _UNITS * unit
+            mark, lost = _UNITS * unit, fallen[0, b]
             if stale[b] or grid[b] != mark or (lost != 0.0 and sums[b] < 0.0):
-                units = _units_added(weight, sq_closest, first, last, np.float32(1) / unit)
-                sums[b] = np.float64(units) * np.float64(unit) if units >= 0 else -1.0
-                grid[b] = mark
-                stale[b] = 0
+                _sum_stretch(weight, sq_closest, b, mark, book, sums)
             else:
                 sums[b] -= lost
+                fallen[0, b] = 0.0
             after = np.float64(total) + sums[b]
             if sums[b] >= 0.0 and after < top and after < targets[t]:
                 total = np.float32(after)

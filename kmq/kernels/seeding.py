@@ -149,13 +149,16 @@ def settle_candidates(field, best, start, stop, stale, sq_dist):
         if hits == 0:
             continue
         for lane in range(TILE):
-            if nearer[c, lane] == 0:
+            bits = nearer[c, lane]
+            if bits == 0:
                 continue
+            nearer[c, lane] = 0
             i = c * TILE + lane
-            if nearer[c, lane] & bit and sq_dist[best, i] < sq_closest[i]:
+            if bits & bit and sq_dist[best, i] < sq_closest[i]:
                 sq_closest[i] = sq_dist[best, i]
                 limits[c, lane] = limit_of(sq_closest[i], moved[c, lane], step, d)
                 stale[i // STRETCH] = 1
-            nearer[c, lane] = 0
+                bits = np.uint16(0xFFFF)
             for t in range(trials):
-                sq_dist[t, i] = sq_closest[i]
+                if bits >> np.uint16(t & 15) & np.uint16(1):
+                    sq_dist[t, i] = sq_closest[i]
