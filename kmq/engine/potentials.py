@@ -60,9 +60,8 @@ class DoubleDraws:
 
         threads = self._threads if np.count_nonzero(self.book.stale) >= _THREADED_STRETCHES else 1
         run_blocks(add_up, len(self._totals), threads, grain=512)
-        reached = np.cumsum(self._totals)
         drawn = np.empty(len(uniform), np.intp)
-        draws.find_draws(self._weight, sq_closest, reached, uniform * reached[-1], drawn)
+        draws.find_draws(self._weight, sq_closest, self._totals, uniform, drawn)
         return drawn
 
 

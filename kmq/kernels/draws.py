@@ -19,6 +19,8 @@ from kmq.kernels.jit import kernel
 
 # Samples a stretch.
 STRETCH = 128
+# Stretches a run, which is skipped as a whole.
+_RUN = 64
 # A running sum in float32 is at least this many units of its last place, and below twice as many.
 _UNITS = np.float32(2.0**23)
 # Units of sums below this are no normal numbers any more.
@@ -86,9 +88,11 @@ def stretch_totals(weight, sq_closest, start, stop, book, totals):
     n = weight.shape[0]
     lanes = np.empty(8)
     _gather_losses(fallen, start, stop)
+    some, lost = totals[start:stop], fallen[0, start:stop]
+    for b in range(some.shape[0]):
+        some[b] -= lost[b]
+        lost[b] = 0.0
     for b in range(start, stop):
-        totals[b] -= fallen[0, b]
-        fallen[0, b] = 0.0
         # What is not a number is added up again as well.
         if stale[b] == 0 and totals[b] >= _LEAST_LEFT * grid[b]:
             continue
@@ -110,24 +114,38 @@ def stretch_totals(weight, sq_closest, start, stop, book, totals):
 
 
 @kernel
-def find_draws(weight, sq_closest, reached, targets, drawn):
-    """First samples at which the running sum of weight · squared distance reaches targets.
+def find_draws(weight, sq_closest, totals, uniform, drawn):
+    """First samples at which the running sum of weight · squared distance reaches shares of all.
 
     weight      (n,) float64  weights of the samples
     sq_closest  (n,) float    squared distance to the closest centre so far
-    reached     (b,) float64  running sum at the end of each stretch of rows
-    targets     (t,) float64  what the running sum must reach
+    totals      (b,) float64  sums of the stretches of rows
+    uniform     (t,) float64  shares, from 0 to 1
     drawn       (t,) int64    out: the samples, the last one where the sum stays below
     """
-    n = weight.shape[0]
-    for t in range(targets.shape[0]):
-        b = np.searchsorted(reached, targets[t])
-        total = reached[b - 1] if b > 0 else 0.0
-        i = min(b * STRETCH, n - 1)
+    n, n_stretches = weight.shape[0], totals.shape[0]
+    n_runs = -(-n_stretches // _RUN)
+    runs = np.zeros(n_runs)
+    for run in range(n_runs):
+        for b in range(run * _RUN, min((run + 1) * _RUN, n_stretches)):
+            runs[run] += totals[b]
+    whole = runs.sum()
+    for t in range(uniform.shape[0]):
+        target = uniform[t] * whole
+        total = 0.0
+        run = 0
+        while run < n_runs - 1 and total + runs[run] < target:
+            total += runs[run]
+            run += 1
+        b = run * _RUN
+        while b < n_stretches - 1 and total + totals[b] < target:
+            total += totals[b]
+            b += 1
+        i = b * STRETCH
         last = min(i + STRETCH, n) - 1
         while i < last:
             total += weight[i] * np.float64(sq_closest[i])
-            if total >= targets[t]:
+            if total >= target:
                 break
             i += 1
         drawn[t] = i
