@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kmq.engine.cells import cells_of
 from kmq.engine.potentials import DoubleDraws, shifted_rows
+from kmq.engine.team import Team
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.engine.tile_seeding import TilePotential
 from kmq.kernels import cell_seeding as kernels
@@ -14,10 +15,12 @@ from kmq.kernels.cells import BUNDLE
 from kmq.kernels.draws import Book
 
 _MOST_BLOCKS = 32
-# Cells still to compare in a round, of all of them over its number, for a second thread to pay;
-# and where distances are written all over the memory.
-_THREADED_CELLS = 100
-_THREADED_MARKS = 10
+# Cells from which on a round is worth a team.
+_TEAM_CELLS = 1000
+# Cells still to mark in a round, of all of them over its number, for a second thread to pay.
+_THREADED_CELLS = 10
+# Says that candidates are to be compared, in the place of one that is to be a centre.
+_COMPARE = -1
 # Rounds in which so many samples come closer that adding up again is less work than booking.
 _STALE_ROUNDS = 16
 # Rounds in which so many samples come closer that cells, spread over all rows, do not repay
@@ -98,6 +101,8 @@ class CellPotential:
         self._threads = n_threads()
         self._draws = DoubleDraws(wide, self._threads if n >= 400_000 else 1)
         self._rounds = 0
+        self._orders: kernels.Orders | None = None
+        self._team: Team | None = None
 
     @property
     def sq_closest(self) -> NDArray[np.floating]:
@@ -111,16 +116,7 @@ class CellPotential:
 
     def start(self, first: int | np.intp) -> None:
         """See `Potential`."""
-        points = shifted_rows(self._X, self._mean, np.array([first]))
-
-        book, by_row = self._draws.book, self._by_row
-        books = self._rounds >= _STALE_ROUNDS
-
-        def lower(worker: int, first: int, last: int) -> None:
-            by = worker if books else -1
-            kernels.lower_cells(self._cells, self._closest, points, first, last, book, by, by_row)
-
-        self._run(lower, self._n_bundles, 8)
+        self._carry_out(self._orders_for(np.array([first])), 0)
         self._rounds += 1
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -129,19 +125,45 @@ class CellPotential:
 
     def add_best(self, candidates: NDArray[np.intp]) -> np.intp:
         """See `Potential`."""
-        n_blocks = -(-self._n_bundles // self._in_block)
-        points = shifted_rows(self._X, self._mean, candidates)
-        gains = np.empty((n_blocks, len(candidates)))
+        orders = self._orders_for(candidates)
+        self._carry_out(orders, _COMPARE)
+        best = int(np.argmax(orders.gains.sum(axis=0)))
+        self._carry_out(orders, best)
+        self._rounds += 1
+        return candidates[best]
 
-        def compare(worker: int, first: int, last: int) -> None:
-            kernels.candidate_gains(
-                self._cells, self._closest, points, self._in_block, first, last, gains
+    def _orders_for(self, candidates: NDArray[np.intp]) -> kernels.Orders:
+        """Orders with the candidates of a round."""
+        t, d = len(candidates), self._X.shape[1]
+        if self._orders is None or len(self._orders.points) != t:
+            n_blocks = -(-self._n_bundles // self._in_block)
+            self._orders = kernels.Orders(
+                np.empty((t, d)),
+                np.empty((n_blocks, t)),
+                np.empty(1, np.int64),
+                np.full(1, self._in_block),
             )
+            self._team = None
+        self._orders.points[:] = shifted_rows(self._X, self._mean, candidates)
+        return self._orders
 
-        self._run(compare, n_blocks, 1)
-        best = candidates[np.argmax(gains.sum(axis=0))]
-        self.start(best)
-        return best
+    def _carry_out(self, orders: kernels.Orders, best: int) -> None:
+        """Compare the candidates, or make a centre of one."""
+        orders.best[0] = best
+        n_blocks = len(orders.gains)
+        named = (self._cells, self._closest, orders, self._draws.book)
+        if self._rounds < _STALE_ROUNDS:
+
+            def task(worker: int, first: int, last: int) -> None:
+                kernels.do_blocks(*named, self._by_row, first, last, -1)
+
+            run_blocks(task, n_blocks, self._threads)
+            return
+        if self._team is None:
+            members = self._threads if len(self._closest.nearer) >= _TEAM_CELLS else 1
+            work = (*(tuple(part) for part in named), self._by_row)
+            self._team = Team(kernels.work_off, work, np.arange(members)[:, np.newaxis])
+        self._team.work(n_blocks)
 
     def mark(self, candidates: NDArray[np.intp], sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
@@ -150,7 +172,7 @@ class CellPotential:
         def compare(worker: int, first: int, last: int) -> None:
             kernels.mark_candidates(self._cells, self._closest, points, first, last, sq_dist)
 
-        self._run(compare, self._n_bundles, 8, _THREADED_MARKS)
+        self._run(compare, self._n_bundles)
 
     def settle(self, best: int, book: Book, sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
@@ -160,16 +182,10 @@ class CellPotential:
                 self._cells, self._closest, best, first, last, book, worker, sq_dist
             )
 
-        self._run(take, self._n_bundles, 8, _THREADED_MARKS)
+        self._run(take, self._n_bundles)
         self._rounds += 1
 
-    def _run(
-        self,
-        task: Callable[[int, int, int], None],
-        n_blocks: int,
-        grain: int,
-        worth: int = _THREADED_CELLS,
-    ) -> None:
+    def _run(self, task: Callable[[int, int, int], None], n_bundles: int) -> None:
         """Run a task on as many threads as the round has cells for."""
-        much = len(self._closest.nearer) >= worth * self._rounds
-        run_blocks(task, n_blocks, self._threads if much else 1, grain)
+        much = len(self._closest.nearer) >= _THREADED_CELLS * self._rounds
+        run_blocks(task, n_bundles, self._threads if much else 1, grain=8)

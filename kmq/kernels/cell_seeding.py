@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.cells import BUNDLE, CELL
-from kmq.kernels.draws import STRETCH, book_loss
+from kmq.kernels.cells import BUNDLE, CELL, Cells
+from kmq.kernels.draws import STRETCH, Book, book_loss
 from kmq.kernels.jit import kernel
+from kmq.kernels.team import DONE, add_one, await_work, take_work
 
 
 class Closest(NamedTuple):
@@ -29,6 +30,21 @@ class Closest(NamedTuple):
     sq_closest: np.ndarray
     sq_farthest: np.ndarray
     nearer: np.ndarray
+
+
+class Orders(NamedTuple):
+    """What a round is to do; written by the leader.
+
+    points     (t, d) float64  candidates, less the mean already
+    gains      (b, t) float64  out: by how much each lowers the potential, in each block
+    best       (1,)   int64    the candidate to make a centre of; -1 to compare all
+    per_block  (1,)   int64    bundles a block
+    """
+
+    points: np.ndarray
+    gains: np.ndarray
+    best: np.ndarray
+    per_block: np.ndarray
 
 
 @kernel
@@ -78,30 +94,27 @@ def _sq_to_samples(tiles, c, mean, points, t, sq):
 
 
 @kernel
-def candidate_gains(cells, closest, points, per_block, start, stop, gains):
+def _candidate_gains(cells, closest, points, first, last, gains):
     """Count by how much each candidate would lower the potential of k-means++.
 
     cells                   `Cells`
     closest                 `Closest`
     points  (t, d) float64  candidates, less the mean already
-    per_block               bundles a block
-    start, stop             the blocks to look at
-    gains   (b, t) float64  out: sums of weight · lowering in each block
+    first, last             the bundles to look at
+    gains   (t,)   float64  out: sums of weight · lowering
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per cell.
     tiles, weight, mean = cells.tiles, cells.weight, closest.mean
     mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
     sq_closest = closest.sq_closest
     n_cells = sq_closest.shape[0]
-    n_bundles = -(-n_cells // BUNDLE)
     sq = np.empty(CELL)
     lanes = np.empty(CELL)
-    for block, t in np.ndindex((stop - start, points.shape[0])):
-        first = (start + block) * per_block
-        gains[start + block, t] = 0.0
+    for t in range(points.shape[0]):
+        gains[t] = 0.0
         lanes[:] = 0.0
         touched = False
-        for b in range(first, min(first + per_block, n_bundles)):
+        for b in range(first, last):
             if _beyond(mid, half, sq_farthest, 1, b, points, t):
                 continue
             for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
@@ -115,7 +128,7 @@ def candidate_gains(cells, closest, points, per_block, start, stop, gains):
                     lanes[i] += weight[c, i] * max(before - near, 0.0)
         if touched:
             for i in range(CELL):
-                gains[start + block, t] += lanes[i]
+                gains[t] += lanes[i]
 
 
 @kernel
@@ -223,12 +236,13 @@ def adopt_closest(cells, closest, sq_by_row):
 
 
 @kernel
-def lower_cells(cells, closest, points, start, stop, book, worker, sq_by_row):
+def _lower_cells(cells, closest, points, t, start, stop, book, worker, sq_by_row):
     """Lower the squared distance to the closest centre where a new centre is closer.
 
     cells                      `Cells`
     closest                    inout: `Closest`
-    points     (1, d) float64  the new centre, less the mean already
+    points     (., d) float64  candidates, less the mean already
+    t                          the one that is the new centre
     start, stop                the bundles to look at
     book                       inout: `Book`
     worker                     by which thread losses are booked; -1 to call stretches stale
@@ -242,12 +256,12 @@ def lower_cells(cells, closest, points, start, stop, book, worker, sq_by_row):
     n_cells = sq_closest.shape[0]
     sq = np.empty(CELL)
     for b in range(start, stop):
-        if _beyond(mid, half, sq_farthest, 1, b, points, 0):
+        if _beyond(mid, half, sq_farthest, 1, b, points, t):
             continue
         farthest_of_bundle = sq_closest.dtype.type(0)
         for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
-            if not _beyond(mid, half, sq_farthest, 0, c, points, 0):
-                _sq_to_samples(tiles, c, mean, points, 0, sq)
+            if not _beyond(mid, half, sq_farthest, 0, c, points, t):
+                _sq_to_samples(tiles, c, mean, points, t, sq)
                 farthest = sq_closest.dtype.type(0)
                 for i in range(CELL):
                     near, before = sq_closest.dtype.type(sq[i]), sq_closest[c, i]
@@ -266,3 +280,44 @@ def lower_cells(cells, closest, points, start, stop, book, worker, sq_by_row):
                 sq_farthest[0, c] = farthest
             farthest_of_bundle = max(farthest_of_bundle, sq_farthest[0, c])
         sq_farthest[1, b] = farthest_of_bundle
+
+
+@kernel
+def do_blocks(cells, closest, orders, book, sq_by_row, start, stop, worker):
+    """Compare the candidates of a round in some blocks, or make a centre of the best.
+
+    cells, closest, orders, book  `Cells`; inout: `Closest`, `Orders`, `Book`
+    sq_by_row  (n,) float         inout: squared distances in the order of X
+    start, stop                   the blocks to look at
+    worker                        by which thread losses are booked; -1 to call stretches stale
+    """
+    n_bundles = -(-closest.sq_closest.shape[0] // BUNDLE)
+    best = orders.best[0]
+    for block in range(start, stop):
+        first = block * orders.per_block[0]
+        last = min(first + orders.per_block[0], n_bundles)
+        if best < 0:
+            _candidate_gains(cells, closest, orders.points, first, last, orders.gains[block])
+        else:
+            _lower_cells(cells, closest, orders.points, best, first, last, book, worker, sq_by_row)
+
+
+@kernel
+def work_off(cells, closest, orders, book, sq_by_row, leads, board, tally):
+    """Work off the blocks of a round as `do_blocks` does, one of a team.
+
+    cells, closest, orders, book  as for `do_blocks`, as plain tuples
+    sq_by_row  (n,) float         inout: squared distances in the order of X
+    leads           bool          whether for the leader of the team, not for a helper
+    board           int64         inout: the team's counters
+    tally      (1,) int64         by which thread losses are booked
+    """
+    cells, closest, orders, book = Cells(*cells), Closest(*closest), Orders(*orders), Book(*book)
+    n_blocks = orders.gains.shape[0]
+    number = take_work(board, leads)
+    while number >= 0:
+        block = number % n_blocks
+        do_blocks(cells, closest, orders, book, sq_by_row, block, block + 1, tally[0])
+        add_one(board, DONE)
+        number = take_work(board, leads)
+    await_work(board, leads)
