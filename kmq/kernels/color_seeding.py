@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.colors import CELL, GROUP
+from kmq.kernels.colors import CELL, GROUP, Cells, Groups
 from kmq.kernels.jit import kernel
 
 # Above any squared distance between 8-bit colours of four channels.
@@ -43,12 +43,13 @@ class Closest(NamedTuple):
 def gains(cells, groups, closest, candidates, gained):
     """Add up by how much each candidate would lower the potential.
 
-    cells       Cells
+    cells       Cells, as a plain tuple like the next two
     groups      Groups
     closest     Closest
     candidates  (t, d) uint8  candidate centres
     gained      (t,)   int64  out: what each candidate takes off the potential
     """
+    cells, groups, closest = Cells(*cells), Groups(*groups), Closest(*closest)
     d = len(cells.dims)
     n_cells = cells.radius.shape[0]
     center = np.empty(d, np.int32)
@@ -81,14 +82,15 @@ def gains(cells, groups, closest, candidates, gained):
 
 
 @kernel
-def add_center(cells, groups, center, closest):
+def add_center(cells, groups, closest, center):
     """Let a centre join, and lower what it is closer to.
 
-    cells    Cells
+    cells    Cells, as a plain tuple like the other two
     groups   Groups
-    center   (d,) uint8  the new centre
     closest  Closest     inout
+    center   (d,) uint8  the new centre
     """
+    cells, groups, closest = Cells(*cells), Groups(*groups), Closest(*closest)
     d = len(cells.dims)
     n_cells = cells.radius.shape[0]
     x = center.astype(np.int32)
@@ -133,12 +135,17 @@ def row_totals(index, weight, sq_dist, rows, start, stop, totals):
     start, stop          the runs to sum
     totals   (r,) int64  out: the sums
     """
-    weighted = weight.shape[0] > 0
     for run in range(start, stop):
+        first = run * rows
+        # Counted from 0, or each place would be looked at for being negative.
+        some = index[first : min(first + rows, index.shape[0])]
         total = np.int64(0)
-        for i in range(run * rows, min((run + 1) * rows, index.shape[0])):
-            sq = np.int64(sq_dist[np.uint32(index[i])])
-            total += weight[i] * sq if weighted else sq
+        if weight.shape[0]:
+            for i in range(some.shape[0]):
+                total += weight[first + i] * sq_dist[np.uint32(some[i])]
+        else:
+            for i in range(some.shape[0]):
+                total += sq_dist[np.uint32(some[i])]
         totals[run] = total
 
 
@@ -185,20 +192,36 @@ def lower_totals(closest, offsets, pixels, weight, shift, totals):
 
 
 @kernel
-def find_row(index, weight, sq_dist, start, stop, target):
-    """First row at which the running sum of weight · squared distance reaches a target.
+def find_rows(index, weight, sq_dist, totals, rows, n, uniform, drawn):
+    """First rows at which the running sum of weight · squared distance reaches shares of all.
 
-    index    (n,) int32  row of each pixel's colour; empty where the rows are the colours
-    weight   (n,) int64  weights of the rows; empty where all are 1
-    sq_dist  (m,) int32  squared distance of each colour to the closest centre
-    start, stop          the rows to look at
-    target               what the running sum, from `start`, must reach
-    Returns the row, the last one where the sum stays below.
+    index    (n,) int32    row of each pixel's colour; empty where the rows are the colours
+    weight   (n,) int64    weights of the rows; empty where all are 1
+    sq_dist  (m,) int32    squared distance of each colour to the closest centre
+    totals   (r,) int64    sums of the runs of rows
+    rows                   rows in a run
+    n                      number of rows
+    uniform  (t,) float64  shares, from 0 to 1
+    drawn    (t,) int64    out: the rows, the last one of a run where its sum stays below
     """
-    total = np.int64(0)
-    for i in range(start, stop):
-        color = index[i] if index.shape[0] else i
-        total += sq_dist[color] * (weight[i] if weight.shape[0] else 1)
-        if total >= target:
-            return i
-    return stop - 1
+    reached = np.cumsum(totals)
+    whole = np.float64(reached[-1])
+    for t in range(uniform.shape[0]):
+        target = uniform[t] * whole
+        low, high = 0, totals.shape[0] - 1
+        while low < high:
+            middle = (low + high) // 2
+            if np.float64(reached[middle]) < target:
+                low = middle + 1
+            else:
+                high = middle
+        rest = target - (np.float64(reached[low - 1]) if low > 0 else 0.0)
+        row, stop = low * rows, min((low + 1) * rows, n) - 1
+        total = np.int64(0)
+        while row < stop:
+            color = np.int64(index[row]) if index.shape[0] else row
+            total += sq_dist[color] * (weight[row] if weight.shape[0] else 1)
+            if total >= rest:
+                break
+            row += 1
+        drawn[t] = row
