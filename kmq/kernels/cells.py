@@ -116,17 +116,17 @@ def fill_cells(X, weight, cells, start, stop):
     # Sums and extremes in lanes, which become vectors.
     lanes = np.empty((3, _LANES))
     for c in range(start, stop):
+        rows, tile, size = order[c], tiles[c], min(CELL, n - c * CELL)
+        rows[size:] = rows[size - 1]
+        for i in range(CELL):
+            row = np.uint64(rows[i])
+            weights[c, i] = weight[row]
+            for f in range(d):
+                tile[f, i] = X[row, f]
+        weights[c, size:] = 0.0
         total = 0.0
         for i in range(CELL):
-            at = c * CELL + i
-            if at >= n:
-                order[c, i] = order[c, i - 1]
-            row = order[c, i]
-            w = weight[row] if at < n else 0.0
-            weights[c, i] = w
-            total += w
-            for f in range(d):
-                tiles[c, f, i] = X[row, f]
+            total += weights[c, i]
         scatter = 0.0
         for f in range(d):
             lanes[0, :] = np.float64(tiles[c, f, 0])
