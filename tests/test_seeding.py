@@ -182,8 +182,10 @@ def test_a_stretch_that_loses_everything_holds_nothing(rng):
     assert kept._totals[1] == 0.0
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_any_number_of_threads_books_the_same(dtype, monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "trials"), [(np.float32, 5), (np.float32, 6), (np.float32, 8), (np.float64, 6)]
+)
+def test_any_number_of_threads_books_the_same(dtype, trials, monkeypatch):
     X = read_only(samples(200_000, 2, "noise").astype(dtype))
     weight, mean = np.ones(len(X), dtype), X.mean(axis=0)
     states = []
@@ -192,12 +194,34 @@ def test_any_number_of_threads_books_the_same(dtype, monkeypatch):
             monkeypatch.setattr(f"kmq.engine.{module}.n_threads", lambda threads=threads: threads)
         potential = seeding._choose_potential(X, weight, mean)
         rng = np.random.RandomState(3)
-        picked = seeding.pick(potential, 5, 80, 6, rng)
-        potential.draw(rng.uniform(size=6))
+        picked = seeding.pick(potential, 5, 80, trials, rng)
+        potential.draw(rng.uniform(size=trials))
         kept = potential._draws._totals if dtype is np.float64 else potential._sums
         states.append((picked, kept.copy()))
     np.testing.assert_array_equal(states[0][0], states[1][0])
     np.testing.assert_array_equal(states[0][1], states[1][1])
+
+
+def test_rows_stay_together_where_blas_adds_up_four_otherwise(monkeypatch):
+    """Even where that shows late: a row's sum may come out the same by chance."""
+    X = read_only(samples(20_000, 2, "noise").astype(np.float32))
+    weight = np.ones(len(X), np.float32)
+    monkeypatch.setattr("kmq.engine.potentials.n_threads", lambda: 2)
+    potential = SinglePotential(CellPotential(X, weight), weight)
+    alone = SinglePotential._potentials_by_fours
+    products = []
+
+    def otherwise(self):
+        products.append(alone(self))
+        return products[-1] * np.float32(1 + (len(products) == 5))
+
+    monkeypatch.setattr(SinglePotential, "_potentials_by_fours", otherwise)
+    potential.start(5)
+    for _ in range(12):
+        candidates = np.random.default_rng(1).integers(len(X), size=6)
+        potential.add_best(candidates)
+    assert len(products) == 5
+    np.testing.assert_array_equal(potential._potentials(), potential._sq_dist @ weight[:, None])
 
 
 def ends(n):

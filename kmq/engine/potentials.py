@@ -12,6 +12,8 @@ from kmq.kernels import seeding as kernels
 
 _MOST_BLOCKS = 64
 _ROWS_BY_FOURS = 8
+# Products that must show that BLAS adds up four rows as among others: one may by chance.
+_PROOFS = 8
 # From this many stretches to add up again on, a second thread gains.
 _THREADED_STRETCHES = 400
 # Samples that lie closer together are not told apart by a sketch.
@@ -107,7 +109,9 @@ class SinglePotential:
         self._book = open_book(len(weight), np.float32)
         self._sums = np.zeros(len(self._book.stale))
         self._threads = n_threads()
-        self._shares_rows: bool | None = None
+        # Until a product shows otherwise.
+        self._shares_rows = self._threads > 1
+        self._n_proofs = 0
         self._sq_dist = np.empty((0, len(weight)), np.float32)
 
     def start(self, first: int | np.intp) -> None:
@@ -159,13 +163,13 @@ class SinglePotential:
         # A thread of BLAS that has worked spins for more where ours should run. Up to
         # two times four rows its threads share them by fours, and add up as one thread does.
         with single_blas_thread():
-            if not self._shares_rows:
-                totals = rows @ weight
-                if self._shares_rows is None:
-                    by_fours = self._potentials_by_fours()
-                    self._shares_rows = self._threads > 1 and np.array_equal(totals, by_fours)
-                return totals
-            return self._potentials_by_fours()
+            if self._shares_rows and self._n_proofs >= _PROOFS:
+                return self._potentials_by_fours()
+            totals = rows @ weight
+            if self._shares_rows:
+                self._shares_rows = np.array_equal(totals, self._potentials_by_fours())
+                self._n_proofs += 1
+            return totals
 
     def _potentials_by_fours(self) -> NDArray[np.float32]:
         """As `_potentials`, where BLAS adds up four rows as it does among others."""
