@@ -171,6 +171,30 @@ def test_what_stretches_lose_adds_up_the_same_in_any_order(rng):
     np.testing.assert_array_equal(totals[0], totals[2])
 
 
+def test_a_stretch_next_to_overflow_is_drawn_from(rng):
+    weight, sq_closest = np.ones(1000), rng.random(1000)
+    sq_closest[300] = 1.5 * 2.0**1023
+    kept = DoubleDraws(weight, 1)
+    np.testing.assert_array_equal(kept.draw(np.array([0.2, 0.9]), sq_closest), [300, 300])
+    before, sq_closest[300] = sq_closest[300], 0.25
+    book = kept.book
+    draws.book_loss(before, 0.25, 300 // draws.STRETCH, book.stale, book.grid, book.fallen[0])
+    kept.draw(np.array([0.5]), sq_closest)
+    assert kept._totals.sum() == pytest.approx(sq_closest.sum())
+
+
+def test_threads_that_come_later_find_no_book_of_their_own(monkeypatch):
+    counts = iter([1] * 3 + [3] * 99)
+    for module in ("cell_seeding", "potentials", "tile_seeding"):
+        monkeypatch.setattr(f"kmq.engine.{module}.n_threads", lambda: next(counts))
+    X = read_only(samples(200_000, 2, "noise").astype(np.float32))
+    weight = np.ones(len(X), np.float32)
+    potential = SinglePotential(TilesThenCells(X, weight, X.mean(axis=0)), weight)
+    assert len(potential._book.fallen) == 1
+    seeding.pick(potential, 5, 60, 6, np.random.RandomState(3))
+    assert potential._finder._finder._threads == 3
+
+
 def test_a_stretch_that_loses_everything_holds_nothing(rng):
     weight, sq_closest = rng.random(1000), rng.random(1000)
     kept = DoubleDraws(weight, 1)

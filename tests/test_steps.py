@@ -144,6 +144,16 @@ def test_clusters_that_run_empty_are_given_the_same_samples(make, rng):
     assert len(np.unique(fast.labels)) == 10
 
 
+def test_one_cluster_with_heavy_samples_far_off_has_a_history(rng):
+    X, weight = rng.standard_normal((6000, 20)), np.full(6000, 1e-6)
+    X[7], X[8], weight[7:9] = 50.0, 50.001, 1e6
+    fits = [
+        lloyd(make(read_only(X), read_only(weight), 1), X[:1].copy(), max_iter=9, tol=0.0)
+        for make in (GapStep, DenseStep)
+    ]
+    np.testing.assert_allclose(fits[0].inertia_history, fits[1].inertia_history, rtol=1e-6)
+
+
 @pytest.mark.parametrize("make", FAST)
 def test_sums_do_not_drift(make):
     X = samples("offset", 6000, 6) if make is not CellStep else samples("offset", 6000, 2)

@@ -15,9 +15,9 @@ from kmq.kernels.cells import BUNDLE
 from kmq.kernels.draws import Book
 
 _MOST_BLOCKS = 32
-# Cells from which on a round is worth a team.
+# Cells from which on a round is worth more than one thread.
 _TEAM_CELLS = 1000
-# Cells still to mark in a round, of all of them over its number, for a second thread to pay.
+# Cells divided by the number of the round, from which on a second thread pays to mark.
 _THREADED_CELLS = 10
 # Says that candidates are to be compared, in the place of one that is to be a centre.
 _COMPARE = -1
@@ -98,8 +98,9 @@ class CellPotential:
         self._n_bundles = -(-n_cells // BUNDLE)
         self._in_block = -(-self._n_bundles // _MOST_BLOCKS)
         self._by_row = np.full(n, np.inf, X.dtype)
-        self._threads = n_threads()
-        self._draws = DoubleDraws(wide, self._threads if n >= 400_000 else 1)
+        self._draws = DoubleDraws(wide, n_threads() if n >= 400_000 else 1)
+        # Not more than can book; whoever asks again may be told another number.
+        self._threads = len(self._draws.book.fallen)
         self._rounds = 0
         self._orders: kernels.Orders | None = None
         self._team: Team | None = None
@@ -152,15 +153,15 @@ class CellPotential:
         orders.best[0] = best
         n_blocks = len(orders.gains)
         named = (self._cells, self._closest, orders, self._draws.book)
+        members = self._threads if len(self._closest.nearer) >= _TEAM_CELLS else 1
         if self._rounds < _STALE_ROUNDS:
 
             def task(worker: int, first: int, last: int) -> None:
                 kernels.do_blocks(*named, self._by_row, first, last, -1)
 
-            run_blocks(task, n_blocks, self._threads)
+            run_blocks(task, n_blocks, members)
             return
         if self._team is None:
-            members = self._threads if len(self._closest.nearer) >= _TEAM_CELLS else 1
             work = (*(tuple(part) for part in named), self._by_row)
             self._team = Team(kernels.work_off, work, np.arange(members)[:, np.newaxis])
         self._team.work(n_blocks)
@@ -172,7 +173,7 @@ class CellPotential:
         def compare(worker: int, first: int, last: int) -> None:
             kernels.mark_candidates(self._cells, self._closest, points, first, last, sq_dist)
 
-        self._run(compare, self._n_bundles)
+        self._run(compare, self._threads)
 
     def settle(self, best: int, book: Book, sq_dist: NDArray[np.floating]) -> None:
         """See `Finder`."""
@@ -182,10 +183,10 @@ class CellPotential:
                 self._cells, self._closest, best, first, last, book, worker, sq_dist
             )
 
-        self._run(take, self._n_bundles)
+        self._run(take, min(self._threads, len(book.fallen)))
         self._rounds += 1
 
-    def _run(self, task: Callable[[int, int, int], None], n_bundles: int) -> None:
-        """Run a task on as many threads as the round has cells for."""
+    def _run(self, task: Callable[[int, int, int], None], threads: int) -> None:
+        """Run a task over the bundles, on one thread where the round has too few cells."""
         much = len(self._closest.nearer) >= _THREADED_CELLS * self._rounds
-        run_blocks(task, n_bundles, self._threads if much else 1, grain=8)
+        run_blocks(task, self._n_bundles, threads if much else 1, grain=8)

@@ -151,7 +151,7 @@ class GapStep(BlockStep):
 
     def _sum_afresh(self, points: NDArray[np.float64]) -> None:
         """Add up all samples, and their squared distances to points of reference."""
-        if len(points) > 1 or len(self._orders.points) > 1:
+        if points is not self._orders.points:
             self._team.dismiss()
             self._orders = self._orders._replace(points=points)
             self._gather_team()

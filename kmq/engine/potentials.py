@@ -14,6 +14,8 @@ _MOST_BLOCKS = 64
 _ROWS_BY_FOURS = 8
 # Products that must show that BLAS adds up four rows as among others: one may by chance.
 _PROOFS = 8
+# Each draw gathers what every one of so many threads has booked.
+_MOST_BOOKERS = 16
 # From this many stretches to add up again on, a second thread gains.
 _THREADED_STRETCHES = 400
 # Samples that lie closer together are not told apart by a sketch.
@@ -31,7 +33,7 @@ def open_book(n: int, dtype: type) -> draws.Book:
     return draws.Book(
         np.ones(n_stretches, np.uint8),
         np.zeros(n_stretches, dtype),
-        np.zeros((n_threads(), n_stretches)),
+        np.zeros((min(n_threads(), _MOST_BOOKERS), n_stretches)),
     )
 
 
@@ -163,10 +165,12 @@ class SinglePotential:
         # A thread of BLAS that has worked spins for more where ours should run. Up to
         # two times four rows its threads share them by fours, and add up as one thread does.
         with single_blas_thread():
-            if self._shares_rows and self._n_proofs >= _PROOFS:
+            # A row that is left alone is not multiplied as it is among others.
+            shares = self._shares_rows and len(rows) % 4 != 1
+            if shares and self._n_proofs >= _PROOFS:
                 return self._potentials_by_fours()
             totals = rows @ weight
-            if self._shares_rows:
+            if shares:
                 self._shares_rows = np.array_equal(totals, self._potentials_by_fours())
                 self._n_proofs += 1
             return totals

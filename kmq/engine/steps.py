@@ -72,11 +72,11 @@ class Step(Protocol):
 
     @property
     def sums(self) -> NDArray:
-        """(k, d) weighted sums of each cluster at the last `assign`, float64 or int64."""
+        """(k, d) weighted sums of each cluster at the last `assign`, float64."""
 
     @property
     def counts(self) -> NDArray:
-        """(k,) weights of the clusters at the last `assign`, float64 or int64."""
+        """(k,) weights of the clusters at the last `assign`, float64."""
 
     def means(self, centers: NDArray) -> tuple[NDArray, float] | None:
         """Means of the clusters, pinned ones apart, and their `sq_way` from the present centres.

@@ -66,7 +66,7 @@ class Team:
     work : tuple
         The arguments of the work, the same arrays each time.
     tallies : (t, ...) int64
-        What members add up: the first is the caller's, the rest its helpers'.
+        What each member keeps of its own, sums or its number: the caller's is the first.
     """
 
     def __init__(

@@ -25,6 +25,8 @@ _RUN = 64
 _UNITS = np.float32(2.0**23)
 # Units of sums below this are no normal numbers any more.
 _LEAST = np.float32(1e-25)
+# Sums from here on have no power of two above them to spare.
+_MOST = 2.0**1022
 # A stretch that has less than this left of its grid is added up again.
 _LEAST_LEFT = 2.0**-10
 
@@ -34,7 +36,8 @@ class Book(NamedTuple):
 
     stale   (b,)   uint8    1 where a stretch is to be added up again
     grid    (b,)   float    what rounds a share when added and taken off, a power of two, in the
-                            precision of the running sum; 0 before a stretch is first added up
+                            precision of the running sum; 0 before a stretch is first added up,
+                            and where its sum is 0 or too large
     fallen  (w, b) float64  what rounded shares of a stretch have lost since, by thread
     """
 
@@ -93,8 +96,9 @@ def stretch_totals(weight, sq_closest, start, stop, book, totals):
         some[b] -= lost[b]
         lost[b] = 0.0
     for b in range(start, stop):
-        # What is not a number is added up again as well.
-        if stale[b] == 0 and totals[b] >= _LEAST_LEFT * grid[b]:
+        # Without a grid nothing can be booked; what is not a number is added up again as well.
+        kept = totals[b] >= _LEAST_LEFT * grid[b] if grid[b] > 0.0 else totals[b] == 0.0
+        if stale[b] == 0 and kept:
             continue
         stale[b] = 0
         lanes[:] = 0.0
@@ -109,7 +113,7 @@ def stretch_totals(weight, sq_closest, start, stop, book, totals):
             total += lanes[lane]
         for i in range(whole, last):
             total += weight[i] * np.float64(sq_closest[i])
-        grid[b] = math.ldexp(1.0, math.frexp(total)[1]) if 0.0 < total < np.inf else 0.0
+        grid[b] = math.ldexp(1.0, math.frexp(total)[1]) if 0.0 < total < _MOST else 0.0
         totals[b] = (total + grid[b]) - grid[b]
 
 
@@ -211,7 +215,8 @@ def single_draws(weight, sq_closest, targets, book, sums, drawn):
     targets     (t,) float64  what the running sum must reach, ascending
     book                      inout: `Book` in float32
     sums        (b,) float64  inout: what each stretch adds to the running sum while this is below
-                              twice the stretch's grid; -1 where a tie of rounding depends on it
+                              twice the stretch's grid; -1 where a tie of rounding makes that
+                              depend on the running sum
     drawn       (t,) int64    out: the samples, the last one where the sum stays below
     """
     stale, grid, fallen = book
