@@ -65,8 +65,8 @@ class TilesThenCells:
 class CellPotential:
     """The potential of many samples of few features.
 
-    Memory: n · (2 · itemsize + 2) bytes beside the cells, and 8 n for weights in float64 where
-    they are not.
+    Memory: n · (2 · itemsize + 2) bytes beside the cells, 25 for each 128 samples and 8 more for
+    every thread, and 8 n for weights in float64 where they are not.
 
     Parameters
     ----------
@@ -152,17 +152,16 @@ class CellPotential:
         """Compare the candidates, or make a centre of one."""
         orders.best[0] = best
         n_blocks = len(orders.gains)
-        named = (self._cells, self._closest, orders, self._draws.book)
+        work = (self._cells, self._closest, orders, self._draws.book, self._by_row)
         members = self._threads if len(self._closest.nearer) >= _TEAM_CELLS else 1
         if self._rounds < _STALE_ROUNDS:
 
             def task(worker: int, first: int, last: int) -> None:
-                kernels.do_blocks(*named, self._by_row, first, last, -1)
+                kernels.do_blocks(*work, first, last, -1)
 
             run_blocks(task, n_blocks, members)
             return
         if self._team is None:
-            work = (*(tuple(part) for part in named), self._by_row)
             self._team = Team(kernels.work_off, work, np.arange(members)[:, np.newaxis])
         self._team.work(n_blocks)
 

@@ -9,7 +9,7 @@ from kmq.engine.color_step import ColorCells, ColorStep
 from kmq.engine.colors import ColorSet, morton_bits
 from kmq.engine.lloyd import Fit, lloyd
 from kmq.engine.samples import FloatSamples
-from kmq.engine.steps import Step, TieRule, sq_way
+from kmq.engine.steps import Step, TieRule, means_of
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,7 @@ class PinnedStep:
 
     def means(self, centers: NDArray) -> tuple[NDArray, float] | None:
         """See `Step`."""
-        counts = self.counts
-        if not counts.all():
-            return None
-        moved = self.sums / counts[:, np.newaxis]
-        moved[-self.pinned :] = centers[-self.pinned :]
-        return moved, sq_way(centers, moved)
+        return means_of(self.sums, self.counts, centers, self.pinned)
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.steps import TieRule, sq_way
+from kmq.engine.steps import TieRule, means_of
 
 _ROWS = 4096
 # Adding up fewer values takes no longer in NumPy, which needs no kernel to be loaded.
@@ -72,11 +72,7 @@ class SampleStep:
 
     def means(self, centers: NDArray) -> tuple[NDArray, float] | None:
         """See `Step`."""
-        counts = self.counts
-        if np.count_nonzero(counts) < len(counts):
-            return None
-        moved = (self.sums / counts[:, np.newaxis]).astype(centers.dtype, copy=False)
-        return moved, sq_way(centers, moved)
+        return means_of(self.sums, self.counts, centers)
 
     @property
     def labels(self) -> NDArray[np.int32]:

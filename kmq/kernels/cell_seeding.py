@@ -163,6 +163,15 @@ def mark_candidates(cells, closest, points, start, stop, sq_dist):
 
 
 @kernel
+def _book(w, before, near, row, stale, grid, fallen):
+    """Book what a row of weight w loses, in the precision of the running sum."""
+    share = grid.dtype.type
+    weight = share(w)
+    left = weight * share(near)
+    book_loss(weight * share(before), left, row // STRETCH, stale, grid, fallen)
+
+
+@kernel
 def settle_candidates(cells, closest, best, start, stop, book, worker, sq_dist):
     """Make a centre of a marked candidate, and take back the marks of all.
 
@@ -177,7 +186,6 @@ def settle_candidates(cells, closest, best, start, stop, book, worker, sq_dist):
     order, sq_closest, nearer = cells.order, closest.sq_closest, closest.nearer
     weight, sq_farthest = cells.weight, closest.sq_farthest
     stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
-    share = grid.dtype.type
     n_cells = sq_closest.shape[0]
     trials = sq_dist.shape[0]
     bit_of_best = np.uint16(1 << (best & 15))
@@ -200,9 +208,7 @@ def settle_candidates(cells, closest, best, start, stop, book, worker, sq_dist):
                     near = sq_dist[best, row] if bits & bit_of_best else before
                     if near < before:
                         sq_closest[c, i] = near
-                        w = share(weight[c, i])
-                        before, near = w * share(before), w * share(near)
-                        book_loss(before, near, row // STRETCH, stale, grid, fallen)
+                        _book(weight[c, i], before, near, row, stale, grid, fallen)
                         bits = np.uint16(0xFFFF)
                     for t in range(trials):
                         if bits >> np.uint16(t & 15) & np.uint16(1):
@@ -252,7 +258,6 @@ def _lower_cells(cells, closest, points, t, start, stop, book, worker, sq_by_row
     mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
     sq_closest, weight = closest.sq_closest, cells.weight
     stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
-    share = grid.dtype.type
     n_cells = sq_closest.shape[0]
     sq = np.empty(CELL)
     for b in range(start, stop):
@@ -269,13 +274,10 @@ def _lower_cells(cells, closest, points, t, start, stop, book, worker, sq_by_row
                         sq_closest[c, i] = near
                         row = order[c, i]
                         sq_by_row[row] = near
-                        stretch = row // STRETCH
                         if worker < 0:
-                            stale[stretch] = 1
+                            stale[row // STRETCH] = 1
                         else:
-                            w = share(weight[c, i])
-                            before, near = w * share(before), w * share(near)
-                            book_loss(before, near, stretch, stale, grid, fallen)
+                            _book(weight[c, i], before, near, row, stale, grid, fallen)
                     farthest = max(farthest, sq_closest[c, i])
                 sq_farthest[0, c] = farthest
             farthest_of_bundle = max(farthest_of_bundle, sq_farthest[0, c])
