@@ -68,6 +68,8 @@ def warmup() -> None:
                 # Starts of whole numbers are where samples can be equally near to two centres.
                 for init in ("k-means++", np.rint(real[:8])):
                     KMeans(8, init=init, max_iter=2, random_state=0).fit(X).predict(X)
+                # Candidates that are alike are where single precision looks closer.
+                KMeans(8, max_iter=2, random_state=0).fit(np.resize(X[:9], X.shape))
         pixels = rng.randint(0, 256, (120, 100, 3)).astype(np.uint8)
         KMeans(16, max_iter=2, random_state=0).fit(pixels.reshape(-1, 3)).predict(pixels[0])
         quantize_image(Image(pixels), 16, max_iter=2, dither="floyd-steinberg")

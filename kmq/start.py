@@ -90,12 +90,11 @@ def kmeans_plusplus(
             n_local_trials=n_local_trials,
         )
     from kmq.engine import seeding
+    from kmq.engine.table import Table
 
     samples = read_only(check_array(X, dtype=FLOATS, order="C"))
-    weight = checked_weight(sample_weight, samples)
+    table = Table(samples, checked_weight(sample_weight, samples))
     n = len(samples)
-    if weight is None:
-        weight = np.ones(n, samples.dtype)
     if n < n_clusters:
         raise ValueError(f"n_samples={n} should be >= n_clusters={n_clusters}.")
     if x_squared_norms is not None and len(norms := np.asarray(x_squared_norms)) != n:
@@ -104,5 +103,5 @@ def kmeans_plusplus(
             f"n_samples {n}."
         )
     rng = check_random_state(random_state)
-    indices = seeding.kmeans_plusplus(samples, n_clusters, weight, rng, n_local_trials)
+    indices = seeding.kmeans_plusplus(table, n_clusters, rng, n_local_trials)
     return np.asarray(X)[indices], indices

@@ -66,8 +66,8 @@ def test_each_label_is_an_argmin(problem, max_iter):
 def test_a_converged_fit_stays_where_it_is(problem):
     X, weight, start = problem
     result = fit(X, weight, start, max_iter=1000)
-    if not result.strict or len(np.unique(result.labels)) < len(start):
-        return  # an empty cluster may go on to another sample
+    if not result.strict or result.shift > 0 or len(np.unique(result.labels)) < len(start):
+        return  # an empty cluster has gone to another sample, or may
     again = fit(X, weight, result.centers)
     np.testing.assert_allclose(again.centers, result.centers, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(again.inertia, result.inertia, rtol=1e-12, atol=1e-25)

@@ -17,6 +17,7 @@ from kmq.engine.dense import DenseStep
 from kmq.engine.lloyd import lloyd
 from kmq.engine.plain_step import PlainStep
 from kmq.engine.steps import choose_step
+from kmq.engine.table import Table
 
 ALONE = """
 import json, sys
@@ -128,18 +129,19 @@ def test_a_small_fit_loads_no_compiled_code(n, loaded):
 def test_the_choice(n, d, k, expected, monkeypatch, rng):
     monkeypatch.delitem(sys.modules, "kmq.kernels.jit")
     monkeypatch.setattr(plain_step, "_spent", 0.0)
-    assert type(choose_step(read_only(rng.random((n, d))), read_only(np.ones(n)), k)) is expected
+    assert type(choose_step(Table(read_only(rng.random((n, d)))), k)) is expected
 
 
 def test_patience_ends(monkeypatch, rng):
     monkeypatch.delitem(sys.modules, "kmq.kernels.jit")
     monkeypatch.setattr(plain_step, "_spent", 0.0)
-    X, weight = read_only(rng.random((500, 3))), read_only(np.ones(500))
-    step = choose_step(X, weight, 8)
+    table = Table(read_only(rng.random((500, 3))))
+    X = table.X
+    step = choose_step(table, 8)
     assert type(step) is PlainStep
     step.assign(X[:8])
     once = plain_step._spent
     step.assign(X[8:16])
     assert 0 < once < plain_step._spent
     monkeypatch.setattr(plain_step, "_PATIENCE", once)
-    assert type(choose_step(X, weight, 8)) is DenseStep
+    assert type(choose_step(table, 8)) is DenseStep

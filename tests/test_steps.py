@@ -13,6 +13,7 @@ from kmq.engine.dense import DenseStep
 from kmq.engine.gap_step import GapStep
 from kmq.engine.lloyd import lloyd
 from kmq.engine.steps import choose_step
+from kmq.engine.table import Table
 
 FAST = [CellStep, GapStep, BoundStep]
 ALL = [DenseStep, *FAST]
@@ -207,7 +208,7 @@ def test_any_number_of_threads_gives_the_same_bits(make, d, monkeypatch):
 )
 def test_the_choice(n, d, k, expected):
     X = read_only(samples("noise", n, d))
-    assert type(choose_step(X, read_only(np.ones(n)), k)) is expected
+    assert type(choose_step(Table(X), k)) is expected
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

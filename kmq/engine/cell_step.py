@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.cells import cells_of
+from kmq.engine.cells import build_cells
 from kmq.engine.dense import BlockStep
 from kmq.engine.steps import TieRule
 from kmq.engine.threads import n_threads, run_blocks
@@ -17,11 +17,18 @@ class CellStep(BlockStep):
 
     Labels are those of `DenseStep`, from the same arithmetic; the sums add whole cells by their
     moments. Memory: n · (d · itemsize + 20) bytes for cells and labels, and at most
-    32 · k · (d + 2) float64 for the sums of the blocks. Parameters as for `SampleStep`.
+    32 · k · (d + 2) float64 for the sums of the blocks. Parameters as for `SampleStep`, and the
+    cells of the samples, where there are some already.
     """
 
-    def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
-        self.cells = cells_of(X, weight)
+    def __init__(
+        self,
+        X: NDArray,
+        weight: NDArray[np.float64],
+        k: int,
+        cells: kernels.Cells | None = None,
+    ) -> None:
+        self.cells = build_cells(X, weight) if cells is None else cells
         n_bundles = -(-len(self.cells.mid) // kernels.BUNDLE)
         n_blocks = max(1, min(_MOST_BLOCKS, n_bundles // 2, len(X) // (4 * k)))
         self._bundles = -(-n_bundles // n_blocks)

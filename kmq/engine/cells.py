@@ -1,7 +1,5 @@
 """Samples of few features, sorted into cells of neighbours."""
 
-import weakref
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,30 +11,6 @@ _BITS = 24
 _ROWS = 1 << 14
 # Outliers beyond this many standard deviations share the cells at the border of the grid.
 _REACH = 4.0
-
-
-_built: dict[int, kernels.Cells] = {}
-
-
-def cells_of(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
-    """Cells of read-only samples, kept as long as X lives: a start and its step share them.
-
-    Parameters and result as for `build_cells`.
-    """
-    if X.flags.writeable:
-        return build_cells(X, weight)
-    cells = _built.get(id(X))
-    if cells is None or not np.array_equal(cells.weight.ravel()[: len(X)], weight[_rows(cells, X)]):
-        cells = build_cells(X, weight)
-        if id(X) not in _built:
-            weakref.finalize(X, _built.pop, id(X), None)
-        _built[id(X)] = cells
-    return cells
-
-
-def _rows(cells: kernels.Cells, X: NDArray) -> NDArray[np.integer]:
-    """(n,) rows of X in the order of the cells."""
-    return cells.order.ravel()[: len(X)]
 
 
 def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:

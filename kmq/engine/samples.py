@@ -4,15 +4,14 @@ Both offer the same to the estimator: a step for the loop, starts, and the varia
 its tolerance. Which of them is chosen shows in no result.
 """
 
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine import seeding
-from kmq.engine.sample_step import column_mean, mean_variance
 from kmq.engine.steps import Step, choose_step
+from kmq.engine.table import Table
 
 MOST_CHANNELS = 4
 # Products of weights and squared channels stay below 2^63 up to this total weight.
@@ -56,20 +55,10 @@ class Samples(Protocol):
 
 
 class FloatSamples:
-    """Samples of float32 or float64.
-
-    Parameters
-    ----------
-    X : (n, d) float32 or float64
-        Samples, C order, read-only.
-    weight : (n,), optional
-        Their weights, of the dtype of X; 1 for each by default.
-    """
+    """Samples of float32 or float64. Parameters as for `Table`."""
 
     def __init__(self, X: NDArray, weight: NDArray | None = None) -> None:
-        self.floats = X
-        self.weight = (np.ones(len(X), X.dtype) if weight is None else weight).view()
-        self.weight.flags.writeable = False
+        self._table = Table(X, weight)
 
     def __len__(self) -> int:
         return len(self.floats)
@@ -79,25 +68,27 @@ class FloatSamples:
         """See `Samples`."""
         return self.floats.dtype
 
-    @cached_property
-    def _mean(self) -> NDArray:
-        """(d,) unweighted mean of the samples, of their dtype."""
-        return column_mean(self.floats)
+    @property
+    def floats(self) -> NDArray:
+        """See `Samples`."""
+        return self._table.X
+
+    @property
+    def weight(self) -> NDArray:
+        """See `Samples`."""
+        return self._table.weight
 
     def mean_variance(self) -> float:
         """See `Samples`."""
-        return mean_variance(self.floats, self._mean)
+        return self._table.mean_variance()
 
     def step(self, k: int) -> Step:
         """See `Samples`."""
-        weight = self.weight.astype(np.float64, copy=False).view()
-        weight.flags.writeable = False
-        return choose_step(self.floats, weight, k)
+        return choose_step(self._table, k)
 
     def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray:
         """See `Samples`."""
-        X = self.floats
-        return X[seeding.kmeans_plusplus(X, k, self.weight, rng, mean=self._mean)]
+        return self.floats[seeding.kmeans_plusplus(self._table, k, rng, centered=True)]
 
     def random(self, k: int, rng: np.random.RandomState) -> NDArray:
         """See `Samples`."""

@@ -4,12 +4,18 @@ Greedy k-means++ of Arthur and Vassilvitskii (2007), drawing exactly what scikit
 that the same seed picks the same samples.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.steps import MOST_CELL_FEATURES
+
+if TYPE_CHECKING:
+    from kmq.engine.potentials import Finder
+    from kmq.engine.table import Table
+    from kmq.kernels.draws import Book
 
 # Up to 10,000 elements OpenBLAS multiplies vectors on one thread: the same bits on any machine's
 # number of threads. It is also the range where calling NumPy costs less than loading kernels.
@@ -29,29 +35,26 @@ def random_rows(n: int, k: int, weight: NDArray, rng: np.random.RandomState) -> 
 
 
 def kmeans_plusplus(
-    X: NDArray,
+    table: "Table",
     k: int,
-    weight: NDArray,
     rng: np.random.RandomState,
     trials: int | None = None,
-    mean: NDArray | None = None,
+    centered: bool = False,
 ) -> NDArray[np.intp]:
     """Pick `k` samples as a start by greedy k-means++.
 
     Parameters
     ----------
-    X : (n, d) float32 or float64
-        Samples, C order, read-only.
+    table : Table
+        Samples and weights.
     k : int
         Number of centres.
-    weight : (n,) float32 or float64
-        Weights of the samples.
     rng : numpy.random.RandomState
         The source of randomness: one ``choice``, then one ``uniform`` a round.
     trials : int, optional
         Candidates a round; by default 2 + ⌊log k⌋.
-    mean : (d,), optional
-        What scikit-learn would subtract from the samples before it starts; distances stay the
+    centered : bool, default=False
+        Whether scikit-learn would subtract the mean of the samples first; distances stay the
         same but for their rounding, which picks among equals.
 
     Returns
@@ -59,12 +62,13 @@ def kmeans_plusplus(
     (k,) intp
         The samples picked, in the order of picking.
     """
+    n, weight = len(table.X), table.weight
     trials = n_trials(k) if trials is None else trials
-    potential = _choose_potential(X, weight, np.zeros_like(X[0]) if mean is None else mean)
+    potential = _choose_potential(table, centered)
     if (weight == weight[0]).all():
-        first = uniform_row(X.shape[0], rng, float((weight[:1] / weight.sum())[0]))
+        first = uniform_row(n, rng, float((weight[:1] / weight.sum())[0]))
     else:
-        first = int(rng.choice(X.shape[0], p=weight / weight.sum()))
+        first = int(rng.choice(n, p=weight / weight.sum()))
     return pick(potential, first, k, trials, rng)
 
 
@@ -169,22 +173,34 @@ class _Replay:
         return np.maximum(sq_dist.astype(self._dtype, copy=False), 0)
 
 
-def _choose_potential(X: NDArray, weight: NDArray, mean: NDArray) -> Potential:
+def _choose_potential(table: "Table", centered: bool) -> Potential:
     """Return the way to keep the potential that fits the samples."""
-    n, d = X.shape
+    n, d = table.X.shape
+    single = table.X.dtype == np.float32
+    # In float64 no draw of many samples hangs on the rounding of a mean.
+    shifts = centered and (single or n <= _FEW_SAMPLES)
+    mean = table.mean if shifts else np.zeros(d, table.X.dtype)
     if n <= _FEW_SAMPLES:
-        return _Replay(X, weight, mean)
-    from kmq.engine.cell_seeding import CellPotential, TilesThenCells
-    from kmq.engine.potentials import SinglePotential, SketchPotential
-    from kmq.engine.tile_seeding import TilePotential
+        return _Replay(table.X, table.weight, mean)
+    from kmq.engine.potentials import DoublePotential, SinglePotential, open_book
 
-    single = X.dtype == np.float32
-    if single and d <= MOST_CELL_FEATURES:
-        return SinglePotential(TilesThenCells(X, weight, mean), weight)
+    book = open_book(n, table.X.dtype.type)
+    finder = _choose_finder(d)(table, mean, book)
+    if single:
+        return SinglePotential(finder, table.weight, book)
+    return DoublePotential(finder, table.weight, book)
+
+
+def _choose_finder(d: int) -> "Callable[[Table, NDArray, Book], Finder]":
+    """Return the way to find where candidates are closer that fits a number of features."""
     if d <= MOST_CELL_FEATURES:
-        return CellPotential(X, weight)
-    # In float64 no draw hangs on the rounding of a mean.
-    shift = mean if single else np.zeros_like(mean)
-    make = TilePotential if d <= _MOST_TILE_FEATURES else SketchPotential
-    finder = make(X, weight, shift)
-    return SinglePotential(finder, weight) if single else finder
+        from kmq.engine.cell_seeding import CellFinder
+
+        return CellFinder
+    if d <= _MOST_TILE_FEATURES:
+        from kmq.engine.tile_seeding import TileFinder
+
+        return TileFinder
+    from kmq.engine.sketch_seeding import SketchFinder
+
+    return SketchFinder

@@ -5,10 +5,13 @@ what are the sums and weights of the clusters, and did any label change?
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from kmq.engine.table import Table
 
 # Where sorting the samples into cells repays itself within a few iterations.
 MOST_CELL_FEATURES = 4
@@ -151,8 +154,9 @@ def block_rows(n: int, k: int, least: int = _LEAST_ROWS) -> int:
     return -(-n // (16 * n_blocks)) * 16
 
 
-def choose_step(X: NDArray, weight: NDArray[np.float64], k: int) -> Step:
+def choose_step(table: "Table", k: int) -> Step:
     """Return the fastest step for these samples; the results do not depend on the choice."""
+    X, weight = table.X, table.wide_weight
     n, d = X.shape
     if n < 2 * _LEAST_ROWS and n * d * k <= _MOST_PLAIN_WORK:
         from kmq.engine.plain_step import PlainStep, pays
@@ -162,7 +166,7 @@ def choose_step(X: NDArray, weight: NDArray[np.float64], k: int) -> Step:
     if d <= MOST_CELL_FEATURES and n * k >= LEAST_CELL_PAIRS:
         from kmq.engine.cell_step import CellStep
 
-        return CellStep(X, weight, k)
+        return CellStep(X, weight, k, table.cells)
     # The wider the samples, the sooner.
     bound_work = n * d * k * max(1.0, d / MOST_GAP_FEATURES)
     too_wide = d > MOST_GAP_FEATURES or (d > MOST_CELL_FEATURES and d * k > MOST_GAP_VALUES)

@@ -21,7 +21,6 @@ class Closest(NamedTuple):
     mid, half     (2, c, d)  float64  boxes less the mean, rounded up: of cells, then of bundles
     sq_closest    (c, CELL)  float    squared distance to the closest centre so far
     sq_farthest   (2, c)     float    largest of these in a cell, and in a bundle
-    nearer        (c, CELL)  uint16   bits of the candidates of this round that are closer
     """
 
     mean: np.ndarray
@@ -29,7 +28,6 @@ class Closest(NamedTuple):
     half: np.ndarray
     sq_closest: np.ndarray
     sq_farthest: np.ndarray
-    nearer: np.ndarray
 
 
 class Orders(NamedTuple):
@@ -132,23 +130,21 @@ def _candidate_gains(cells, closest, points, first, last, gains):
 
 
 @kernel
-def mark_candidates(cells, closest, points, start, stop, sq_dist):
-    """Write down where candidates would lower squared distances to the closest centres.
+def mark_candidates(cells, closest, points, rows):
+    """Lower squared distances to the closest centres, were one of some candidates a centre.
 
     cells                   `Cells`
-    closest                 inout: `Closest`
-    points   (t, d) float64 candidates, less the mean already
-    start, stop             the bundles to look at
-    sq_dist  (t, n) float   inout: squared distances by row, were a candidate one of the centres
+    closest                 `Closest`
+    points   (m, d) float64 the candidates, less the mean already
+    rows     (m, n) float   inout: squared distances to the closest centres so far
     """
     tiles, order, mean = cells.tiles, cells.order, closest.mean
     mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
-    sq_closest, nearer = closest.sq_closest, closest.nearer
+    sq_closest = closest.sq_closest
     n_cells = sq_closest.shape[0]
     sq = np.empty(CELL)
     for t in range(points.shape[0]):
-        bit = np.uint16(1 << (t & 15))
-        for b in range(start, stop):
+        for b in range(-(-n_cells // BUNDLE)):
             if _beyond(mid, half, sq_farthest, 1, b, points, t):
                 continue
             for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
@@ -158,8 +154,7 @@ def mark_candidates(cells, closest, points, start, stop, sq_dist):
                 for i in range(CELL):
                     near = sq_closest.dtype.type(sq[i])
                     if near < sq_closest[c, i]:
-                        sq_dist[t, order[c, i]] = near
-                        nearer[c, i] |= bit
+                        rows[t, order[c, i]] = near
 
 
 @kernel
@@ -169,76 +164,6 @@ def _book(w, before, near, row, stale, grid, fallen):
     weight = share(w)
     left = weight * share(near)
     book_loss(weight * share(before), left, row // STRETCH, stale, grid, fallen)
-
-
-@kernel
-def settle_candidates(cells, closest, best, start, stop, book, worker, sq_dist):
-    """Make a centre of a marked candidate, and take back the marks of all.
-
-    cells                  `Cells`
-    closest                inout: `Closest`
-    best                   the candidate
-    start, stop            the bundles to look at
-    book                   inout: `Book`, where losses are booked
-    worker                 by which thread
-    sq_dist  (t, n) float  inout: squared distances by row, were a candidate one of the centres
-    """
-    order, sq_closest, nearer = cells.order, closest.sq_closest, closest.nearer
-    weight, sq_farthest = cells.weight, closest.sq_farthest
-    stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
-    n_cells = sq_closest.shape[0]
-    trials = sq_dist.shape[0]
-    bit_of_best = np.uint16(1 << (best & 15))
-    for b in range(start, stop):
-        lowered = False
-        for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
-            touched = np.uint16(0)
-            for i in range(CELL):
-                touched |= nearer[c, i]
-            if touched == 0:
-                continue
-            lowered = True
-            farthest = sq_closest.dtype.type(0)
-            for i in range(CELL):
-                bits = nearer[c, i]
-                if bits != 0:
-                    nearer[c, i] = 0
-                    row, before = order[c, i], sq_closest[c, i]
-                    # Rows are far apart in memory: what is not needed is not looked up.
-                    near = sq_dist[best, row] if bits & bit_of_best else before
-                    if near < before:
-                        sq_closest[c, i] = near
-                        _book(weight[c, i], before, near, row, stale, grid, fallen)
-                        bits = np.uint16(0xFFFF)
-                    for t in range(trials):
-                        if bits >> np.uint16(t & 15) & np.uint16(1):
-                            sq_dist[t, row] = sq_closest[c, i]
-                farthest = max(farthest, sq_closest[c, i])
-            sq_farthest[0, c] = farthest
-        if lowered:
-            farthest = sq_closest.dtype.type(0)
-            for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
-                farthest = max(farthest, sq_farthest[0, c])
-            sq_farthest[1, b] = farthest
-
-
-@kernel
-def adopt_closest(cells, closest, sq_by_row):
-    """Take over squared distances to the closest centres.
-
-    cells                    `Cells`
-    closest                  out: `Closest`
-    sq_by_row  (n,)   float  squared distances in the order of X
-    """
-    n_cells = cells.order.shape[0]
-    closest.sq_farthest[:] = 0
-    for c in range(n_cells):
-        for i in range(CELL):
-            near = sq_by_row[cells.order[c, i]]
-            closest.sq_closest[c, i] = near
-            closest.sq_farthest[0, c] = max(closest.sq_farthest[0, c], near)
-        b = c // BUNDLE
-        closest.sq_farthest[1, b] = max(closest.sq_farthest[1, b], closest.sq_farthest[0, c])
 
 
 @kernel

@@ -78,6 +78,32 @@ def _gather_losses(fallen, start, stop):
 
 
 @kernel
+def _add_up(weight, sq_closest, b, lanes):
+    """Sum of weight · squared distance of a stretch, in eight running sums."""
+    lanes[:] = 0.0
+    w, sq = (
+        weight[b * STRETCH : (b + 1) * STRETCH],
+        sq_closest[b * STRETCH : (b + 1) * STRETCH],
+    )
+    whole = w.shape[0] // 8 * 8
+    for at in range(0, whole, 8):
+        for lane in range(8):
+            lanes[lane] += w[at + lane] * np.float64(sq[at + lane])
+    total = 0.0
+    for lane in range(8):
+        total += lanes[lane]
+    for i in range(whole, w.shape[0]):
+        total += w[i] * np.float64(sq[i])
+    return total
+
+
+@kernel
+def _grid_above(total):
+    """The power of two above a sum, 0 where there is none to spare."""
+    return math.ldexp(1.0, math.frexp(total)[1]) if 0.0 < total < _MOST else 0.0
+
+
+@kernel
 def stretch_totals(weight, sq_closest, start, stop, book, totals):
     """Bring the sums of weight · squared distance of stretches of rows up to date.
 
@@ -88,33 +114,26 @@ def stretch_totals(weight, sq_closest, start, stop, book, totals):
     totals      (b,) float64  inout: sums of the stretches
     """
     stale, grid, fallen = book
-    n = weight.shape[0]
     lanes = np.empty(8)
     _gather_losses(fallen, start, stop)
-    some, lost = totals[start:stop], fallen[0, start:stop]
-    for b in range(some.shape[0]):
-        some[b] -= lost[b]
-        lost[b] = 0.0
-    for b in range(start, stop):
-        # Without a grid nothing can be booked; what is not a number is added up again as well.
-        kept = totals[b] >= _LEAST_LEFT * grid[b] if grid[b] > 0.0 else totals[b] == 0.0
-        if stale[b] == 0 and kept:
-            continue
-        stale[b] = 0
-        lanes[:] = 0.0
-        first = b * STRETCH
-        last = min(first + STRETCH, n)
-        whole = first + max(last - first, 0) // 8 * 8
-        for at in range(first, whole, 8):
-            for lane in range(8):
-                lanes[lane] += weight[at + lane] * np.float64(sq_closest[at + lane])
-        total = 0.0
-        for lane in range(8):
-            total += lanes[lane]
-        for i in range(whole, last):
-            total += weight[i] * np.float64(sq_closest[i])
-        grid[b] = math.ldexp(1.0, math.frexp(total)[1]) if 0.0 < total < _MOST else 0.0
-        totals[b] = (total + grid[b]) - grid[b]
+    for run in range(start, stop, _RUN):
+        last_of_run = min(run + _RUN, stop)
+        some, lost = totals[run:last_of_run], fallen[0, run:last_of_run]
+        called, mark = stale[run:last_of_run], grid[run:last_of_run]
+        n_called = 0
+        for b in range(some.shape[0]):
+            some[b] -= lost[b]
+            lost[b] = 0.0
+            # Without a grid nothing can be booked; what is not a number is added up again as well.
+            kept = (some[b] >= _LEAST_LEFT * mark[b]) & ((mark[b] > 0.0) | (some[b] == 0.0))
+            called[b] |= np.uint8(not kept)
+            n_called += called[b]
+        for b in range(some.shape[0] if n_called else 0):
+            if called[b]:
+                called[b] = 0
+                total = _add_up(weight, sq_closest, run + b, lanes)
+                mark[b] = _grid_above(total)
+                some[b] = (total + mark[b]) - mark[b]
 
 
 @kernel
@@ -189,6 +208,28 @@ def _sum_stretch(weight, sq_closest, b, mark, book, sums):
 
 
 @kernel
+def _sum_run(start, stop, mark, book, sums):
+    """What a run of stretches whose grid is `mark` adds to the running sum.
+
+    Infinity where stretches are to be added up first, or a tie of rounding makes it depend on the
+    running sum.
+    """
+    stale, grid, fallen = book.stale[start:stop], book.grid[start:stop], book.fallen[0, start:stop]
+    some = sums[start:stop]
+    open_ = 0
+    for b in range(some.shape[0]):
+        open_ += (stale[b] != 0) | (grid[b] != mark) | (some[b] < 0.0)
+    if open_:
+        return np.inf
+    whole = 0.0
+    for b in range(some.shape[0]):
+        some[b] -= fallen[b]
+        fallen[b] = 0.0
+        whole += some[b]
+    return whole
+
+
+@kernel
 def renew_stretches(weight, sq_closest, start, stop, book, sums):
     """Add up again the stale stretches whose grid is known, on the guess that it stays.
 
@@ -221,19 +262,29 @@ def single_draws(weight, sq_closest, targets, book, sums, drawn):
     """
     stale, grid, fallen = book
     n = weight.shape[0]
+    n_stretches = stale.shape[0]
     total = np.float32(0)
     top = np.float32(0)
     unit = np.float32(0)
     t = 0
-    _gather_losses(fallen, 0, stale.shape[0])
-    for b in range(stale.shape[0]):
+    _gather_losses(fallen, 0, n_stretches)
+    b = 0
+    while b < n_stretches:
         first, last = b * STRETCH, min((b + 1) * STRETCH, n)
         if total >= top and _LEAST < total < np.inf:
             exponent = math.frexp(total)[1]
             top = np.float32(math.ldexp(1.0, exponent))
             unit = np.float32(math.ldexp(1.0, exponent - 24))
         if _LEAST < total < top:
-            mark, lost = _UNITS * unit, fallen[0, b]
+            mark = _UNITS * unit
+            if b % _RUN == 0:
+                stop = min(b + _RUN, n_stretches)
+                after = np.float64(total) + _sum_run(b, stop, mark, book, sums)
+                if after < top and after < targets[t]:
+                    total = np.float32(after)
+                    b = stop
+                    continue
+            lost = fallen[0, b]
             if stale[b] or grid[b] != mark or (lost != 0.0 and sums[b] < 0.0):
                 _sum_stretch(weight, sq_closest, b, mark, book, sums)
             else:
@@ -242,6 +293,7 @@ def single_draws(weight, sq_closest, targets, book, sums, drawn):
             after = np.float64(total) + sums[b]
             if sums[b] >= 0.0 and after < top and after < targets[t]:
                 total = np.float32(after)
+                b += 1
                 continue
         for i in range(first, last):
             total += weight[i] * sq_closest[i]
@@ -250,4 +302,5 @@ def single_draws(weight, sq_closest, targets, book, sums, drawn):
                 t += 1
                 if t == targets.shape[0]:
                     return
+        b += 1
     drawn[t:] = n - 1

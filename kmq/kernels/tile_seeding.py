@@ -98,46 +98,35 @@ def candidate_gains(tiles, points, per_block, start, stop, gains):
 
 
 @kernel
-def mark_candidates(tiles, points, start, stop, sq_dist):
-    """Write down where candidates would lower squared distances to the closest centres.
+def mark_candidates(tiles, points, start, stop, rows):
+    """Lower squared distances to the closest centres, were one of some candidates a centre.
 
-    tiles                   inout: `Tiles`
-    points   (t, d) float64 candidates, less the mean already
+    tiles                   `Tiles`
+    points  (m, d) float64  the candidates, less the mean already
     start, stop             the tiles to look at
-    sq_dist  (t, n) float   inout: squared distances, were a candidate one of the centres
+    rows    (m, n) float    inout: squared distances to the closest centres so far
     """
-    samples, sq_closest, nearer = tiles.samples, tiles.sq_closest, tiles.nearer
-    d, n = np.int64(samples.shape[1]), sq_dist.shape[1]
-    dtype = sq_closest.dtype.type
+    samples = tiles.samples
+    d = np.int64(samples.shape[1])
+    dtype = rows.dtype.type
     tile = np.empty((d, TILE))
     sq = np.empty(TILE)
     for c in range(start, stop):
-        size = min(TILE, n - c * TILE)
         _to_float64(samples, c, tile)
-        for i in range(TILE):
-            nearer[c, i] = 0
         for t in range(points.shape[0]):
             sq_columns(tile, d, points, t, sq)
-            bit = np.uint16(1 << (t & 15))
-            hits = np.uint16(0)
-            for i in range(TILE):
-                hit = bit if dtype(sq[i]) < sq_closest[c, i] else np.uint16(0)
-                nearer[c, i] |= hit
-                hits |= hit
-            if hits == 0:
-                continue
-            for i in range(size):
-                at = np.uint64(c * TILE) + np.uint64(i)
-                sq_dist[t, at] = min(dtype(sq[i]), sq_closest[c, i])
+            some = rows[t, c * TILE : (c + 1) * TILE]
+            for i in range(some.shape[0]):
+                some[i] = min(dtype(sq[i]), some[i])
 
 
 @kernel
-def lower_closest(tiles, points, bit, start, stop, stale):
+def lower_closest(tiles, points, best, start, stop, stale):
     """Let a new centre take the samples that are closest to it.
 
     tiles                   inout: `Tiles`
-    points  (1, d) float64  the new centre, less the mean already
-    bit                     its bit in `Tiles.nearer`
+    points  (t, d) float64  candidates, less the mean already
+    best                    the one that is the new centre
     start, stop             the tiles to look at
     stale   (b,)   uint8    out: 1 for each stretch of samples with a change
     """
@@ -146,7 +135,7 @@ def lower_closest(tiles, points, bit, start, stop, stale):
     dtype = sq_closest.dtype.type
     tile = np.empty((d, TILE))
     sq = np.empty(TILE)
-    mask = np.uint16(bit)
+    mask = np.uint16(1 << (best & 15))
     for c in range(start, stop):
         hits = np.uint16(0)
         for i in range(TILE):
@@ -154,36 +143,7 @@ def lower_closest(tiles, points, bit, start, stop, stale):
         if hits & mask == 0:
             continue
         _to_float64(samples, c, tile)
-        sq_columns(tile, d, points, 0, sq)
+        sq_columns(tile, d, points, best, sq)
         for i in range(TILE):
             sq_closest[c, i] = min(dtype(sq[i]), sq_closest[c, i])
         stale[c * TILE // STRETCH] = 1
-
-
-@kernel
-def settle_candidates(sq_closest, nearer, best, start, stop, stale, sq_dist):
-    """Make a centre of a marked candidate, and take back the marks of all.
-
-    sq_closest  (n,)   float   inout: squared distance to the closest centre
-    nearer      (n,)   uint16  bits of the candidates that are closer
-    best                       the candidate
-    start, stop                the samples to look at
-    stale       (b,)   uint8   out: 1 for each stretch of samples with a change
-    sq_dist     (t, n) float   inout: squared distances, were a candidate one of the centres
-    """
-    trials, n = sq_dist.shape
-    stop = min(stop, n)
-    for first in range(start, stop, TILE):
-        # Unsigned, or each index would be looked at for being negative, and nothing vectorised.
-        at, size = np.uint64(first), min(TILE, stop - first)
-        hits = np.uint16(0)
-        for i in range(size):
-            hits |= nearer[at + np.uint64(i)]
-        if hits == 0:
-            continue
-        stale[first // STRETCH] = 1
-        for i in range(size):
-            sq_closest[at + np.uint64(i)] = sq_dist[best, at + np.uint64(i)]
-        for t in range(trials):
-            for i in range(size):
-                sq_dist[t, at + np.uint64(i)] = sq_closest[at + np.uint64(i)]

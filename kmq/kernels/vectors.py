@@ -131,10 +131,13 @@ class Code:
                 total = self.add_product(total, difference, difference, fused=fused)
         return total
 
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """``a * b + c`` of vectors of floats, rounded once on any processor."""
+        return self._call(f"llvm.fma.{_suffix(a)}", a.type, a, b, c)
+
     def absolute(self, value: Any) -> Any:
         """Absolute values of a vector of floats."""
-        name = f"llvm.fabs.v{value.type.count}{value.type.element.intrinsic_name}"
-        return self._call(name, value.type, value)
+        return self._call(f"llvm.fabs.{_suffix(value)}", value.type, value)
 
     def extreme(self, value: Any, comparison: str) -> Any:
         """The least (``<``) or largest (``>``) lane of a vector of floats, folding it in halves."""
@@ -151,11 +154,11 @@ class Code:
         kind = value.type.element
         return self._call(f"llvm.vector.reduce.umin.v{value.type.count}i{kind.width}", kind, value)
 
-    def _call(self, name: str, result: Any, value: Any) -> Any:
-        """What a function of LLVM returns for a value."""
-        kind = ir.FunctionType(result, [value.type])
+    def _call(self, name: str, result: Any, *values: Any) -> Any:
+        """What a function of LLVM returns for some values."""
+        kind = ir.FunctionType(result, [value.type for value in values])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return self.builder.call(function, [value])
+        return self.builder.call(function, values)
 
     def loop(
         self,
@@ -187,6 +190,11 @@ class Code:
         builder.branch(head)
         builder.position_at_end(done)
         return values
+
+
+def _suffix(value: Any) -> str:
+    """How names of LLVM's functions say that they are for such a vector."""
+    return f"v{value.type.count}{value.type.element.intrinsic_name}"
 
 
 def _size(value: Any) -> Any:

@@ -71,16 +71,16 @@ def start_field(field, points, start, stop):
 
 
 @kernel
-def mark_candidates(field, points, rounded, per_block, start, stop, sq_dist, gains):
-    """Write down where candidates would lower squared distances to the closest centres.
+def candidate_gains(field, points, rounded, per_block, start, stop, sq_dist, gains):
+    """Count by how much each candidate would lower the potential, and remember where.
 
     field                     inout: `Field`
     points    (t, d) float64  candidates, less the mean already; t is a multiple of 4
     rounded   (t, d) float32  the same in steps
     per_block                 tiles a block
     start, stop               the blocks to look at
-    sq_dist   (s, n) float    inout: squared distances, were one of the first s ≤ t candidates
-                              one of the centres; written where that is closer
+    sq_dist   (s, n) float    out: squared distances to the closest centres, were one of the first
+                              s ≤ t candidates one of them; written where its bit is set
     gains     (b, s) float64  out: sums of weight · lowering in each block
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per tile.
@@ -124,22 +124,44 @@ def mark_candidates(field, points, rounded, per_block, start, stop, sq_dist, gai
                         sq_dist[t, i] = dtype(near[t])
                         lowering = np.float64(before) - np.float64(dtype(near[t]))
                         gains[block, t] += weight[i] * lowering
+                    elif trials > 16:
+                        sq_dist[t, i] = before  # another one may set its bit
                 nearer[c, lane] = bits
 
 
 @kernel
-def settle_candidates(field, best, start, stop, stale, sq_dist):
-    """Make a centre of a marked candidate, and take back the marks of all.
+def mark_candidates(field, some, start, stop, sq_dist, rows):
+    """Lower squared distances to the closest centres, were one of some candidates a centre.
+
+    field                     `Field`
+    some      (m,)   int64    numbers of the candidates
+    start, stop               the tiles to look at
+    sq_dist   (t, n) float    as `candidate_gains` has left it
+    rows      (m, n) float    inout: squared distances to the closest centres so far
+    """
+    nearer = field.nearer
+    n = rows.shape[1]
+    for row in range(some.shape[0]):
+        t = some[row]
+        bit = np.uint16(1 << (t & 15))
+        for c in range(start, stop):
+            for lane in range(min(TILE, n - c * TILE)):
+                if nearer[c, lane] & bit:
+                    rows[row, c * TILE + lane] = sq_dist[t, c * TILE + lane]
+
+
+@kernel
+def lower_closest(field, best, start, stop, sq_dist, stale):
+    """Make a centre of a candidate.
 
     field                   inout: `Field`
     best                    the candidate
     start, stop             the tiles to look at
+    sq_dist  (t, n) float   as `candidate_gains` has left it
     stale    (b,)   uint8   out: 1 for each stretch of samples with a change
-    sq_dist  (t, n) float   inout: squared distances, were a candidate one of the centres
     """
     sq_closest, nearer, moved, limits = field.sq_closest, field.nearer, field.moved, field.limits
     step = field.step[0]
-    trials = sq_dist.shape[0]
     d = field.X.shape[1]
     bit = np.uint16(1 << (best & 15))
     for c in range(start, stop):
@@ -149,16 +171,9 @@ def settle_candidates(field, best, start, stop, stale, sq_dist):
         if hits == 0:
             continue
         for lane in range(TILE):
-            bits = nearer[c, lane]
-            if bits == 0:
-                continue
-            nearer[c, lane] = 0
-            i = c * TILE + lane
-            if bits & bit and sq_dist[best, i] < sq_closest[i]:
+            if nearer[c, lane] & bit:
+                i = c * TILE + lane
                 sq_closest[i] = sq_dist[best, i]
                 limits[c, lane] = limit_of(sq_closest[i], moved[c, lane], step, d)
                 stale[i // STRETCH] = 1
-                bits = np.uint16(0xFFFF)
-            for t in range(trials):
-                if bits >> np.uint16(t & 15) & np.uint16(1):
-                    sq_dist[t, i] = sq_closest[i]
+            nearer[c, lane] = 0

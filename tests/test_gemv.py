@@ -1,0 +1,51 @@
+"""Sums of float32 rows are those of the BLAS of this process, where its order is known."""
+
+import numpy as np
+import pytest
+
+from kmq.engine import gemv
+from kmq.kernels.gemv import BLOCK
+
+
+def product(rows, weight):
+    return (rows @ weight[:, np.newaxis])[:, 0]
+
+
+@pytest.mark.parametrize("n", [8193, 20_000, 50_003, 300_002])
+@pytest.mark.parametrize("n_rows", range(2, 11))
+@pytest.mark.parametrize("weighted", [True, False])
+def test_sums_are_those_of_a_product(weighted, n_rows, n, rng):
+    rows, weight = rng.random((n_rows, n), np.float32), rng.random(n, np.float32)
+    if not weighted:
+        weight[:] = 1
+    sums = gemv.RowSums(weight, n_rows)
+    if not sums.proven:
+        pytest.skip("the BLAS of this process adds up in no order that is known")
+    found = [sums.sum(row, i) for i, row in enumerate(rows)]
+    np.testing.assert_array_equal(found, product(rows, weight))
+
+
+@pytest.mark.parametrize("order", range(3))
+def test_no_sum_is_farther_off_than_the_bound(order, rng):
+    """Where the first samples hold nearly all, every later addition rounds as much as it can."""
+    n = 5 * BLOCK
+    values, weight = np.full(n, 1 + 2.0**-12, np.float32), np.ones(n, np.float32)
+    values[::BLOCK] = 2.0**20
+    sums = gemv.RowSums(weight, 4)
+    sums._orders, sums._fused_rest = (order,), False
+    exact = values.astype(float).sum()
+    off = abs(float(sums.sum(values, 0)) - exact) / exact
+    assert 0 < off <= sums.bound()
+
+
+@pytest.mark.parametrize("rest", [0, 1, 4, 15])
+def test_another_order_is_not_taken_for_a_known_one(rest, monkeypatch):
+    """Of one row of eight, in its last bit, now and then."""
+    known = gemv._sum
+
+    def otherwise(values, *args):
+        total = known(values, *args)
+        return np.nextafter(total, np.float32(np.inf)) if values[3] > 0 else total
+
+    monkeypatch.setattr(gemv, "_sum", otherwise)
+    assert gemv._prove(8, 9000 + rest) == (None, False)
