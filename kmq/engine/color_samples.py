@@ -65,6 +65,9 @@ class ColorSamples:
         """See `Samples`."""
         return np.ones(len(self)) if self._weight is None else self._weight
 
+    def foresee_variance(self) -> None:
+        """See `Samples`: of colours it takes no time."""
+
     def mean_variance(self) -> float:
         """See `Samples`."""
         return self.cells.mean_variance()

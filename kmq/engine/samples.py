@@ -38,6 +38,9 @@ class Samples(Protocol):
     def weight(self) -> NDArray:
         """(n,) their weights, of the dtype of `floats`."""
 
+    def foresee_variance(self) -> None:
+        """Begin to work out `mean_variance` beside what comes before it is asked for."""
+
     def mean_variance(self) -> float:
         """Mean variance of the features, whatever the samples weigh."""
 
@@ -77,6 +80,10 @@ class FloatSamples:
     def weight(self) -> NDArray:
         """See `Samples`."""
         return self._table.weight
+
+    def foresee_variance(self) -> None:
+        """See `Samples`."""
+        self._table.foresee_variance()
 
     def mean_variance(self) -> float:
         """See `Samples`."""

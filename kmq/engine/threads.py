@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
@@ -81,12 +83,24 @@ def _workers(size: int) -> ThreadPoolExecutor:
         return _pool
 
 
-def submit(size: int, function: Callable[..., None], *args: Any) -> Future[None] | None:
+def submit(size: int, function: Callable[..., T], *args: Any) -> Future[T] | None:
     """Call a function on one of the `size` shared threads; None where none can be had."""
     try:
         return _workers(size).submit(function, *args)
     except RuntimeError:  # the interpreter is shutting down: no new threads
         return None
+
+
+def begin(function: Callable[[], T]) -> Callable[[], T]:
+    """Let another thread, where there is one, call a function; what is returned gives its result.
+
+    If it has not begun when that is asked for, the asking thread calls it.
+    """
+    threads = n_threads()
+    helper = submit(threads - 1, function) if threads > 1 else None
+    if helper is None:
+        return function
+    return lambda: function() if helper.cancel() else helper.result()
 
 
 def run_blocks(
