@@ -105,6 +105,11 @@ class CellStep(BlockStep):
         """See `Step`."""
         self._assign_cells(centers)
 
+    def n_filled(self) -> int:
+        """See `Step`."""
+        weighing = (self._cell_sums[:, :, 0].sum(axis=0) > 0).all()
+        return self._k if weighing else super().n_filled()
+
     def assigned_inertia(self) -> float:
         """See `Step`."""
         return float(self._sq_totals.sum())

@@ -9,6 +9,9 @@ from kmq.kernels import cells as kernels
 # Bits of a place on the curve, sorted by in two passes: 2^24 places for at most some 10^5 cells.
 _BITS = 24
 _ROWS = 1 << 14
+# Parts of the rows that are sorted side by side, and rows from which that pays.
+_SORTED_PARTS = 8
+_THREADED_ROWS = 200_000
 # Outliers beyond this many standard deviations share the cells at the border of the grid.
 _REACH = 4.0
 
@@ -42,8 +45,11 @@ def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
         np.empty((n_cells, d + 2)),
     )
 
+    same = bool((weight == weight[0]).all())
+    weights = weight[:1] if same else weight
+
     def fill(worker: int, first: int, last: int) -> None:
-        kernels.fill_cells(X, weight, cells, first, last)
+        kernels.fill_cells(X, weights, cells, first, last)
 
     run_blocks(fill, n_cells, n_threads(), grain=256)
     return cells
@@ -65,21 +71,53 @@ def _curve_order(X: NDArray, n_cells: int) -> NDArray[np.integer]:
     run_blocks(place, -(-n // _ROWS), n_threads(), grain=4)
     row_type = np.int32 if n <= np.iinfo(np.int32).max else np.int64
     order = np.empty((n_cells, kernels.CELL), row_type)
-    half_sorted = np.empty(n, row_type)
-    kernels.sort_pass(places, np.arange(n, dtype=row_type), 0, half_sorted)
-    kernels.sort_pass(places, half_sorted, 12, order.reshape(-1)[:n])
+    half, nothing = np.empty(n, row_type), np.empty(0, row_type)
+    half_places = np.empty_like(places)
+    _sort_pass(places, nothing, 0, half_places, half)
+    _sort_pass(half_places, half, 12, places[:0], order.reshape(-1)[:n])
     return order
+
+
+def _sort_pass(
+    places: NDArray[np.uint32],
+    order: NDArray,
+    shift: int,
+    sorted_places: NDArray[np.uint32],
+    sorted_order: NDArray,
+) -> None:
+    """Sort samples by twelve bits of their places, as `kernels.sort_digits`."""
+    n = len(places)
+    rows = -(-n // _SORTED_PARTS)
+    counts = np.empty((_SORTED_PARTS, 4096), np.int64)
+
+    def count(worker: int, first: int, last: int) -> None:
+        for part in range(first, last):
+            kernels.count_digits(places, shift, part * rows, (part + 1) * rows, counts[part])
+
+    def sort(worker: int, first: int, last: int) -> None:
+        for part in range(first, last):
+            start, stop = part * rows, (part + 1) * rows
+            kernels.sort_digits(
+                places, order, shift, start, stop, begins[part], sorted_places, sorted_order
+            )
+
+    threads = n_threads() if n >= _THREADED_ROWS else 1
+    run_blocks(count, _SORTED_PARTS, threads)
+    # Equal bits stay in the order of the parts.
+    ends = counts.T.cumsum().reshape(4096, _SORTED_PARTS)
+    begins = np.ascontiguousarray((ends - counts.T).T)
+    run_blocks(sort, _SORTED_PARTS, threads)
 
 
 def _grid(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Corner of the grid, and its cells per unit, in each feature."""
     n, d = X.shape
     # A sample of the rows is enough to lay out a grid.
-    some = X[:: max(1, n >> 14)].astype(np.float64)
+    some = np.array(X[:: max(1, n >> 14)].T, np.float64, order="C")
     with np.errstate(all="ignore"):
-        mean, spread = some.mean(axis=0), _REACH * some.std(axis=0)
-        low = np.fmax(some.min(axis=0), mean - spread)
-        width = np.fmin(some.max(axis=0), mean + spread) - low
+        mean, spread = some.mean(axis=1), _REACH * some.std(axis=1)
+        low = np.fmax(some.min(axis=1), mean - spread)
+        width = np.fmin(some.max(axis=1), mean + spread) - low
         scale = 2.0 ** (_BITS // d) / width  # no width, no scale
     scale[~np.isfinite(scale)] = 0.0
     return low, scale

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from kmq.engine.steps import TieRule, means_of
 
 _ROWS = 4096
+# Sums of so many features stay in registers: 0.5 instead of 3.0 ms for 1e6 x 2.
+_NARROW = 8
 # Adding up fewer values takes no longer in NumPy, which needs no kernel to be loaded.
 _MANY_VALUES = 1 << 17
 
@@ -15,6 +17,11 @@ def _fit_for_kernel(X: NDArray) -> bool:
     return X.shape[1] > 1 and X.size >= _MANY_VALUES
 
 
+def _dims(X: NDArray) -> tuple[int, ...]:
+    """What tells a kernel the number of features, where it is better compiled for these."""
+    return (0,) * X.shape[1] if X.shape[1] <= _NARROW else ()
+
+
 def column_mean(X: NDArray) -> NDArray:
     """(d,) mean of samples, to the bit that of ``X.mean(axis=0)``."""
     if not _fit_for_kernel(X):
@@ -22,7 +29,7 @@ def column_mean(X: NDArray) -> NDArray:
     from kmq.kernels import dense
 
     sums = np.zeros(X.shape[1], X.dtype)
-    dense.add_columns(X, sums)
+    dense.add_columns(X, _dims(X), sums)
     return np.true_divide(sums, np.intp(len(X)), out=sums, casting="unsafe")
 
 
@@ -35,7 +42,7 @@ def mean_variance(X: NDArray, mean: NDArray) -> float:
     if _fit_for_kernel(X):
         from kmq.kernels import dense
 
-        dense.add_squares(X, mean, total)
+        dense.add_squares(X, _dims(X), mean, total)
     else:
         # NumPy adds up many features row by row, as blocks can go on with, but one pairwise.
         rows = max(1, (1 << 16) // X.shape[1]) if X.shape[1] > 1 else len(X)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.jit import fma, kernel
+from kmq.kernels.rows import prefetch
 
 # On 1e6 x 2 and k = 100, cells of 32 and 128 took 1.2 and 1.4 times as long.
 CELL = 64
@@ -78,26 +79,39 @@ def curve_places(X, low, scale, bits, spread, start, stop, places):
 
 
 @kernel
-def sort_pass(places, order, shift, sorted_order):
+def count_digits(places, shift, start, stop, counts):
+    """Count twelve bits of places.
+
+    places  (n,)    uint32  places
+    shift                   lowest of the bits
+    start, stop             the places to look at
+    counts  (4096,) int64   out: how often the bits occur
+    """
+    counts[:] = 0
+    for place in places[start:stop]:
+        counts[np.int64((place >> np.uint32(shift)) & np.uint32(4095))] += 1
+
+
+@kernel
+def sort_digits(places, order, shift, start, stop, begins, sorted_places, sorted_order):
     """Sort samples, stably, by twelve bits of their places.
 
-    places        (n,) uint32  place of each sample
-    order         (n,) int     samples in the present order
-    shift                      lowest of the bits
-    sorted_order  (n,) int     out: samples in the new order
+    places         (n,)    uint32  places of samples, in the present order
+    order          (n,)    int     the samples; empty where they are numbered in this order
+    shift                          lowest of the bits
+    start, stop                    the part of the order to look at
+    begins         (4096,) int64   inout: where the first sample of this part with such bits goes
+    sorted_places  (n,)    uint32  out: places in the new order; empty where nobody asks
+    sorted_order   (n,)    int     out: samples in the new order
     """
-    starts = np.zeros(4097, np.int64)
-    mask = np.uint32(4095)
-    low = np.uint32(shift)
-    for i in range(places.shape[0]):
-        starts[np.int64((places[i] >> low) & mask) + 1] += 1
-    for bits in range(4096):
-        starts[bits + 1] += starts[bits]
-    for at in range(order.shape[0]):
-        i = order[at]
-        b = np.int64((places[i] >> low) & mask)
-        sorted_order[starts[b]] = i
-        starts[b] += 1
+    some = places[start:stop]
+    for at in range(some.shape[0]):
+        b = np.int64((some[at] >> np.uint32(shift)) & np.uint32(4095))
+        to = begins[b]
+        begins[b] = to + 1
+        if sorted_places.shape[0]:
+            sorted_places[to] = some[at]
+        sorted_order[to] = order[start + at] if order.shape[0] else start + at
 
 
 @kernel
@@ -105,7 +119,7 @@ def fill_cells(X, weight, cells, start, stop):
     """Copy samples to their cells, with the box and the moments of each.
 
     X       (n, d) float    samples, C order
-    weight  (n,)   float64  their weights
+    weight  (n,)   float64  their weights, or the one of all
     cells                   inout: `Cells`, whose first n rows in X are there
     start, stop             the cells to fill
     """
@@ -118,9 +132,13 @@ def fill_cells(X, weight, cells, start, stop):
     for c in range(start, stop):
         rows, tile, size = order[c], tiles[c], min(CELL, n - c * CELL)
         rows[size:] = rows[size - 1]
+        # Neighbours are far apart in memory, which hands them out too late by itself.
+        following = order[min(c + 1, stop - 1)]
+        for i in range(CELL):
+            prefetch(X, np.int64(following[i]), np.int64(0))
         for i in range(CELL):
             row = np.uint64(rows[i])
-            weights[c, i] = weight[row]
+            weights[c, i] = weight[row] if weight.shape[0] > 1 else weight[0]
             for f in range(d):
                 tile[f, i] = X[row, f]
         weights[c, size:] = 0.0

@@ -9,7 +9,7 @@ LLVM turns into SIMD without being allowed to reorder any sum.
 import numpy as np
 
 from kmq.kernels.jit import fma, kernel
-from kmq.kernels.simd import LANES, scan_tile
+from kmq.kernels.simd import LANES, add_rows, add_squared_rows, scan_tile
 
 # Samples a tile: 256 kept d = 2, k = 100 at 0.10 ns a pair on one thread of a Zen 5 (AVX-512);
 # four centres a pass instead of one gained 10 % at d = 2 and nothing from d = 8 on.
@@ -218,25 +218,33 @@ def inertia(X, weight, centers, labels, start, stop):
 
 
 @kernel
-def add_columns(X, sums):
+def add_columns(X, dims, sums):
     """Add up each of several features, one sample after the other as NumPy's `sum` does.
 
     X     (n, d) float  samples, C order
+    dims  d zeros       a tuple where features are few: then the sums stay in a register
     sums  (d,)   float  inout: the sums, of the dtype of X
     """
+    if len(dims) > 0:
+        add_rows(X, dims, sums)
+        return
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             sums[f] += X[i, f]
 
 
 @kernel
-def add_squares(X, mean, sums):
+def add_squares(X, dims, mean, sums):
     """Add up the squares of each of several features less a mean, as NumPy's `var` does.
 
     X     (n, d) float  samples, C order
+    dims  d zeros       as for `add_columns`
     mean  (d,)   float  what to subtract, of the dtype of X
     sums  (d,)   float  inout: the sums, of the dtype of X
     """
+    if len(dims) > 0:
+        add_squared_rows(X, dims, mean, sums)
+        return
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             diff = X[i, f] - mean[f]

@@ -1,4 +1,4 @@
-"""Loops over sixteen colours or centres at once, written as vectors."""
+"""Loops over sixteen colours or centres, or a few features, at once, written as vectors."""
 
 from typing import Any
 
@@ -226,6 +226,55 @@ def _scan_tile(
     return types.void(tiles, tile, d, centers, k, labels, near), codegen
 
 
+def _add_rows(typingctx: Any, X: Any, dims: Any, sums: Any) -> Any:
+    """Add up the features of all samples, row by row.
+
+    X     (n, d) float  samples
+    dims  d zeros       a tuple: its length is the number of features
+    sums  (d,)   float  inout: sums of the features, of the same dtype
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code = Code(context, builder, signature, args)
+        d = len(dims)
+
+        def add(i: Any, sums: list[Any]) -> list[Any]:
+            return [builder.fadd(sums[0], code.load(0, code.mul(i, d), lanes=d))]
+
+        (total,) = code.loop(0, code.length(0, 0), 1, [code.load(2, lanes=d)], add)
+        code.store(total, 2)
+        return context.get_dummy_value()
+
+    return types.void(X, dims, sums), codegen
+
+
+def _add_squared_rows(typingctx: Any, X: Any, dims: Any, mean: Any, sums: Any) -> Any:
+    """Add up the squares of the features of all samples less a mean, row by row.
+
+    X     (n, d) float  samples
+    dims  d zeros       a tuple: its length is the number of features
+    mean  (d,)   float  what to subtract, of the same dtype
+    sums  (d,)   float  inout: sums of the squares, of the same dtype
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code = Code(context, builder, signature, args)
+        d = len(dims)
+        middle = code.load(2, lanes=d)
+
+        def add(i: Any, sums: list[Any]) -> list[Any]:
+            diff = builder.fsub(code.load(0, code.mul(i, d), lanes=d), middle)
+            return [builder.fadd(sums[0], builder.fmul(diff, diff))]
+
+        (total,) = code.loop(0, code.length(0, 0), 1, [code.load(3, lanes=d)], add)
+        code.store(total, 3)
+        return context.get_dummy_value()
+
+    return types.void(X, dims, mean, sums), codegen
+
+
+add_rows: Any = intrinsic(_add_rows)
+add_squared_rows: Any = intrinsic(_add_squared_rows)
 scan_cell: Any = intrinsic(_scan_cell)
 count_differing: Any = intrinsic(_count_differing)
 scan_tile: Any = intrinsic(_scan_tile)
