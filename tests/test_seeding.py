@@ -16,7 +16,7 @@ from kmq.engine.tile_seeding import TileFinder
 from kmq.kernels import draws
 
 FINDERS = [CellFinder, SketchFinder, TileFinder]
-MODULES = ("potentials", "sketch_seeding", "tile_seeding")
+MODULES = ("potentials", "tile_seeding")
 
 
 def read_only(array):

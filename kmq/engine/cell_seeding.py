@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.potentials import shifted_rows
+from kmq.engine.potentials import STALE_ROUNDS, shifted_rows
 from kmq.engine.table import Table
 from kmq.engine.team import Team
 from kmq.engine.threads import run_blocks
@@ -16,8 +16,6 @@ _MOST_BLOCKS = 32
 _TEAM_CELLS = 1000
 # Says that candidates are to be compared, in the place of one that is to be a centre.
 _COMPARE = -1
-# Rounds in which so many samples come closer that adding up again is less work than booking.
-_STALE_ROUNDS = 16
 
 
 class CellFinder:
@@ -109,7 +107,7 @@ class CellFinder:
         orders.best[0] = best
         n_blocks = len(orders.gains)
         work = (self._cells, self._closest, orders, self._book, self._by_row)
-        if self._rounds < _STALE_ROUNDS:
+        if self._rounds < STALE_ROUNDS:
 
             def task(worker: int, first: int, last: int) -> None:
                 kernels.do_blocks(*work, first, last, -1)

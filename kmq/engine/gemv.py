@@ -11,6 +11,9 @@ from kmq.kernels import gemv as kernels
 MOST_SHARED_ROWS = 8
 # Products that an order must give to the bit; another one gives one of them by chance at times.
 _PROOFS = 6
+# How far a number is off when rounded, as a share of it; a little more, as what it is multiplied
+# with is rounded too.
+_ROUNDING = 1.01 * 2.0**-24
 # Different samples of these; no multiple of a block.
 _NOISE = 3 * kernels.BLOCK + 13
 
@@ -42,29 +45,29 @@ class RowSums:
         self.proven = self._orders is not None
         self._plain = bool((weight == 1).all())
 
-    def bound(self) -> float:
-        """The largest relative error of a sum of what is not negative."""
-        assert self._orders is not None
-        n_blocks = len(self._weight) // kernels.BLOCK + 2
-        return (max(kernels.STEPS[order] for order in self._orders) + n_blocks) * 2.0**-24
+    def sum(self, values: NDArray[np.float32], row: int) -> tuple[np.float32, float]:
+        """Sum of weight · value, were the values such a row, and how far off it is at most.
 
-    def sum(self, values: NDArray[np.float32], row: int) -> np.float32:
-        """Sum of weight · value, were the values such a row."""
+        If nothing is negative, no row of values that are at most these is farther off.
+        """
         assert self._orders is not None
         order = self._orders[row]
-        if self._plain:
-            order = kernels.PLAIN[order]
-        return _sum(values, self._weight, order, self._fused_rest)
+        plain = kernels.PLAIN[order] if self._plain else order
+        total, climb = _sum(values, self._weight, plain, self._fused_rest)
+        # In four running sums there are twice the additions, to sums that are as large together.
+        others = 2 if order != kernels.FOUR and kernels.FOUR in self._orders else 1
+        return total, others * climb * _ROUNDING
 
 
 def _sum(
     values: NDArray[np.float32], weight: NDArray[np.float32], order: int, fused_rest: bool
-) -> np.float32:
-    """Sum of weight · value in an order."""
+) -> tuple[np.float32, float]:
+    """Sum of weight · value in an order, and the sum of all that was rounded on the way."""
     parts = np.empty(-(-(len(values) // 4 * 4) // kernels.BLOCK), np.float32)
     # A million samples take 50 microseconds, not much more than another thread does to wake.
-    kernels.add_up_blocks(values, weight, order, parts)
-    return kernels.join_blocks(values, weight, parts, fused_rest)
+    below = kernels.add_up_blocks(values, weight, order, parts)
+    total, climb = kernels.join_blocks(values, weight, parts, fused_rest)
+    return total, below + climb
 
 
 def _prove(n_rows: int, n: int) -> tuple[tuple[int, ...] | None, bool]:
@@ -80,14 +83,14 @@ def _prove(n_rows: int, n: int) -> tuple[tuple[int, ...] | None, bool]:
 
     def holds(row: int, order: int, fused_rest: bool) -> bool:
         return all(
-            _sum(rows[row], weight, order, fused_rest) == totals[row]
+            _sum(rows[row], weight, order, fused_rest)[0] == totals[row]
             for rows, weight, totals in trials
         )
 
     for fused_rest in (False, True):
         orders = []
         for row in range(n_rows):
-            found = [order for order in kernels.STEPS if holds(row, order, fused_rest)]
+            found = [order for order in kernels.PLAIN if holds(row, order, fused_rest)]
             orders += found[:1]
         if len(orders) == n_rows:
             return tuple(orders), fused_rest

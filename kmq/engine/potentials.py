@@ -15,6 +15,8 @@ from kmq.kernels import draws
 
 # Each draw gathers what every one of so many threads has booked.
 _MOST_BOOKERS = 16
+# Rounds in which so many samples come closer that adding up again is less work than booking.
+STALE_ROUNDS = 16
 # From this many stretches to add up again on, a second thread gains.
 _THREADED_STRETCHES = 400
 # Products below this are no normal numbers any more, and rounded by more than in proportion.
@@ -138,6 +140,7 @@ class SinglePotential:
         """See `Potential`."""
         self._finder.start(first)
         self._total = np.float32(self._finder.sq_closest @ self._weight)
+        self._off = np.inf
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
@@ -166,20 +169,18 @@ class SinglePotential:
         some = np.arange(t)
         # Whether one lies below another for sure can only be told from normal numbers.
         if sums.proven and _LEAST_POTENTIAL < self._total < np.inf:
-            # Both sums are at most that before, and off by at most the bound.
-            apart = 2.02 * sums.bound() * float(self._total)
-            some = np.flatnonzero(gains >= gains.max() - apart)
-        if len(some) == 1 and sums.proven:
+            some = np.flatnonzero(gains >= gains.max() - 2 * self._off)
+        if len(some) > 1 or not sums.proven:
+            best = self._lowest(some, sums)
+            self._finder.lower(best)
+        else:
             best = int(some[0])
             self._finder.lower(best)
-            self._total = sums.sum(self._finder.sq_closest, best)
-        else:
-            best, self._total = self._lowest(some, sums)
-            self._finder.lower(best)
+            self._total, self._off = sums.sum(self._finder.sq_closest, best)
         return candidates[best]
 
-    def _lowest(self, some: NDArray[np.intp], sums: RowSums) -> tuple[int, np.float32]:
-        """Which of some candidates would leave the lowest potential, and that potential."""
+    def _lowest(self, some: NDArray[np.intp], sums: RowSums) -> int:
+        """Which of some candidates would leave the lowest potential; this is kept."""
         sq_closest = self._finder.sq_closest
         if len(self._rows) < len(some):
             self._rows = np.empty((len(some), len(sq_closest)), np.float32)
@@ -187,12 +188,20 @@ class SinglePotential:
         rows[:] = sq_closest
         self._finder.mark(some, rows)
         if sums.proven:
-            totals = np.array([sums.sum(row, int(t)) for row, t in zip(rows, some, strict=True)])
-        elif len(rows) > MOST_SHARED_ROWS:
-            totals = (rows @ self._weight[:, np.newaxis])[:, 0]
+            found = [sums.sum(row, int(t)) for row, t in zip(rows, some, strict=True)]
+            lowest = int(np.argmin([total for total, _ in found]))
+            self._total, self._off = found[lowest]
         else:
-            # A thread of BLAS that has worked spins for more where ours should run.
-            with single_blas_thread():
-                totals = (rows @ self._weight[:, np.newaxis])[:, 0]
-        lowest = int(np.argmin(totals))
-        return int(some[lowest]), totals[lowest]
+            totals = self._multiply(rows)
+            lowest = int(np.argmin(totals))
+            self._total = totals[lowest]
+        return int(some[lowest])
+
+    def _multiply(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Products of rows with the weights, by BLAS."""
+        weight = self._weight[:, np.newaxis]
+        if len(rows) > MOST_SHARED_ROWS:
+            return (rows @ weight)[:, 0]
+        # A thread of BLAS that has worked spins for more where ours should run.
+        with single_blas_thread():
+            return (rows @ weight)[:, 0]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.potentials import shifted_rows
+from kmq.engine.potentials import STALE_ROUNDS, shifted_rows
 from kmq.engine.table import Table
-from kmq.engine.threads import n_threads, run_blocks
+from kmq.engine.threads import run_blocks
 from kmq.kernels import sketch
 from kmq.kernels import sketch_seeding as kernels
 from kmq.kernels.draws import Book
@@ -30,7 +30,7 @@ class SketchFinder:
     mean : (d,)
         What to subtract from the samples, in their own precision.
     book : Book
-        Where stretches are called stale.
+        Where losses are booked.
     """
 
     def __init__(self, table: Table, mean: NDArray, book: Book) -> None:
@@ -53,7 +53,9 @@ class SketchFinder:
             np.array([step]),
         )
         self._book = book
-        self._threads = n_threads() if n * d >= 400_000 else 1
+        # Not more than can book; whoever asks again may be told another number.
+        self._threads = len(book.fallen) if n * d >= 400_000 else 1
+        self._rounds = 0
         self._in_block = -(-n_tiles // _MOST_BLOCKS)
         self._sq_dist = np.empty((0, n), X.dtype)
 
@@ -112,11 +114,21 @@ class SketchFinder:
 
     def lower(self, best: int) -> None:
         """See `Finder`."""
+        books = self._rounds >= STALE_ROUNDS
 
         def take(worker: int, first: int, last: int) -> None:
-            kernels.lower_closest(self._field, best, first, last, self._sq_dist, self._book.stale)
+            kernels.lower_closest(
+                self._field,
+                best,
+                first,
+                last,
+                self._sq_dist,
+                self._book,
+                worker if books else -1,
+            )
 
         self._run(take)
+        self._rounds += 1
 
     def _run(self, task: Callable[[int, int, int], None]) -> None:
         """Run a task over the tiles."""

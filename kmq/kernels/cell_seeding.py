@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.cells import BUNDLE, CELL, Cells
-from kmq.kernels.draws import STRETCH, Book, book_loss
+from kmq.kernels.draws import STRETCH, Book, book_fall
 from kmq.kernels.jit import kernel
 from kmq.kernels.team import DONE, add_one, await_work, take_work
 
@@ -158,15 +158,6 @@ def mark_candidates(cells, closest, points, rows):
 
 
 @kernel
-def _book(w, before, near, row, stale, grid, fallen):
-    """Book what a row of weight w loses, in the precision of the running sum."""
-    share = grid.dtype.type
-    weight = share(w)
-    left = weight * share(near)
-    book_loss(weight * share(before), left, row // STRETCH, stale, grid, fallen)
-
-
-@kernel
 def _lower_cells(cells, closest, points, t, start, stop, book, worker, sq_by_row):
     """Lower the squared distance to the closest centre where a new centre is closer.
 
@@ -202,7 +193,7 @@ def _lower_cells(cells, closest, points, t, start, stop, book, worker, sq_by_row
                         if worker < 0:
                             stale[row // STRETCH] = 1
                         else:
-                            _book(weight[c, i], before, near, row, stale, grid, fallen)
+                            book_fall(weight[c, i], before, near, row, stale, grid, fallen)
                     farthest = max(farthest, sq_closest[c, i])
                 sq_farthest[0, c] = farthest
             farthest_of_bundle = max(farthest_of_bundle, sq_farthest[0, c])

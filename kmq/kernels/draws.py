@@ -67,6 +67,21 @@ def book_loss(before, now, b, stale, grid, fallen):
 
 
 @kernel
+def book_fall(weight, before, now, row, stale, grid, fallen):
+    """Book that a sample's squared distance to the closest centre has fallen.
+
+    weight               float64  weight of the sample
+    before, now          float    the squared distances
+    row                           the sample
+    stale, grid, fallen           as for `book_loss`
+    """
+    share = grid.dtype.type
+    w = share(weight)
+    left = w * share(now)
+    book_loss(w * share(before), left, row // STRETCH, stale, grid, fallen)
+
+
+@kernel
 def _gather_losses(fallen, start, stop):
     """Move what threads have booked of some stretches to the first."""
     kept = fallen[0, start:stop]

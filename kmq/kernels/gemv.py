@@ -21,8 +21,6 @@ FUSED, FOUR, EIGHT = range(3)
 # What these come to where all weights are 1.
 PLAIN = {FUSED: 3, FOUR: 4, EIGHT: 3}
 _PLAIN_EIGHT, _PLAIN_FOUR = PLAIN[EIGHT], PLAIN[FOUR]
-# The most roundings of a product in a block.
-STEPS = {FUSED: BLOCK // 8 + 4, FOUR: BLOCK // 4 + 4, EIGHT: BLOCK // 8 + 5}
 _LANES = 8
 # Blocks at a time, so that no addition waits for the one before.
 _STRIPS = 4
@@ -39,30 +37,35 @@ def _add_strips(strips: int, order: int) -> Any:
         weight  (n,)    float32  weights
         first   int64            first sample of the first block
         length  int64            samples of each block to add, a multiple of the width
-        lanes   (>=strips, 8) float32  inout: running sums of each block
+        lanes   (>=strips, 16) float32  inout: running sums of each block, and what these come to
+                                        when added up after each step
         """
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             code = Code(context, builder, signature, args)
             begins = [code.add(args[2], strip * BLOCK) for strip in range(strips)]
 
-            def step(at: Any, sums: list[Any]) -> list[Any]:
+            def add_to(total: Any, begin: Any, at: Any) -> Any:
+                x = code.load(0, begin, at, lanes=width)
+                if order in (_PLAIN_FOUR, _PLAIN_EIGHT):
+                    return builder.fadd(total, x)
+                w = code.load(1, begin, at, lanes=width)
+                if order == FUSED:
+                    return code.fma(x, w, total)
+                return code.add_product(total, x, w, fused=False)
+
+            def step(at: Any, carried: list[Any]) -> list[Any]:
                 after = []
-                for begin, total in zip(begins, sums, strict=True):
-                    x = code.load(0, begin, at, lanes=width)
-                    if order in (_PLAIN_FOUR, _PLAIN_EIGHT):
-                        after.append(builder.fadd(total, x))
-                        continue
-                    w = code.load(1, begin, at, lanes=width)
-                    if order == FUSED:
-                        after.append(code.fma(x, w, total))
-                    else:
-                        after.append(code.add_product(total, x, w, fused=False))
+                for begin, total, climb in zip(begins, carried[::2], carried[1::2], strict=True):
+                    total = add_to(total, begin, at)
+                    after += [total, builder.fadd(climb, total)]
                 return after
 
-            sums = [code.load(4, strip * _LANES, lanes=width) for strip in range(strips)]
-            for strip, total in enumerate(code.loop(0, args[3], width, sums, step)):
-                code.store(total, 4, strip * _LANES)
+            places = [part * _LANES for part in range(2 * strips)]
+            carried = [code.load(4, place, lanes=width) for place in places]
+            carried = code.loop(0, args[3], width, carried, step)
+            for place, value in zip(places, carried, strict=True):
+                code.store(value, 4, place)
             return context.get_dummy_value()
 
         return types.void(values, weight, types.int64, types.int64, lanes), codegen
@@ -85,9 +88,11 @@ def add_up_blocks(values, weight, order, parts):
     weight  (n,) float32  weights
     order                 in which of the orders; a plain one reads no weights
     parts   (b,) float32  out: sums of the blocks, without the last n % 4 samples
+    Returns the sum of all that was rounded on the way, were nothing negative.
     """
     whole = values.shape[0] // 4 * 4
-    lanes = np.empty((_STRIPS, _LANES), np.float32)
+    lanes = np.empty((_STRIPS, 2 * _LANES), np.float32)
+    climb = 0.0
     b = 0
     while b < parts.shape[0]:
         first = b * BLOCK
@@ -122,10 +127,15 @@ def add_up_blocks(values, weight, order, parts):
                 _eight_strip(values, weight, first + odd, length - odd, lanes)
         for strip in range(strips):
             sums = lanes[strip]
+            for lane in range(_LANES):
+                climb += sums[_LANES + lane]
             for lane in range(4):
                 sums[lane] += sums[lane + 4]
             parts[b + strip] = (sums[0] + sums[1]) + (sums[2] + sums[3])
+            # Three additions across the lanes, the products, and the first of an odd block.
+            climb += 5.0 * parts[b + strip]
         b += strips
+    return climb
 
 
 @kernel
@@ -136,17 +146,20 @@ def join_blocks(values, weight, parts, fused_rest):
     weight      (n,) float32  weights
     parts       (b,) float32  sums of the blocks
     fused_rest  bool          whether products of the last n % 4 samples are not rounded
+    Returns the sum, and the sum of all that was rounded on the way, were nothing negative.
     """
     n = values.shape[0]
     total = np.float32(0)
+    climb = 0.0
     for b in range(parts.shape[0]):
         total += parts[b]
+        climb += total
     first = n // 4 * 4
     if n - first == 1 and fused_rest:
-        return fma(values[first], weight[first], total)
-    if n - first == 1:
-        return total + values[first] * weight[first]
-    if n > first:
+        total = fma(values[first], weight[first], total)
+    elif n - first == 1:
+        total += values[first] * weight[first]
+    elif n > first:
         rest = values[first + 1] * weight[first + 1]
         if fused_rest:
             rest = fma(values[first], weight[first], rest)
@@ -158,4 +171,4 @@ def join_blocks(values, weight, parts, fused_rest):
             else:
                 rest += values[i] * weight[i]
         total += rest
-    return total
+    return total, climb + 6.0 * total

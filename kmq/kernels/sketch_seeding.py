@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.draws import STRETCH
+from kmq.kernels.draws import STRETCH, book_fall
 from kmq.kernels.jit import kernel, popcount
 from kmq.kernels.rows import LANES, sq_distances_4, sq_to_point
 from kmq.kernels.sketch import FOUR, TILE, compare_tile, limit_of
@@ -141,39 +141,51 @@ def mark_candidates(field, some, start, stop, sq_dist, rows):
     """
     nearer = field.nearer
     n = rows.shape[1]
-    for row in range(some.shape[0]):
-        t = some[row]
-        bit = np.uint16(1 << (t & 15))
-        for c in range(start, stop):
-            for lane in range(min(TILE, n - c * TILE)):
-                if nearer[c, lane] & bit:
+    for c in range(start, stop):
+        bits = nearer[c, : min(TILE, n - c * TILE)]
+        hits = np.uint16(0)
+        for lane in range(bits.shape[0]):
+            hits |= bits[lane]
+        for row in range(some.shape[0] if hits else 0):
+            t = some[row]
+            bit = np.uint16(1 << (t & 15))
+            for lane in range(bits.shape[0]):
+                if bits[lane] & bit:
                     rows[row, c * TILE + lane] = sq_dist[t, c * TILE + lane]
 
 
 @kernel
-def lower_closest(field, best, start, stop, sq_dist, stale):
+def lower_closest(field, best, start, stop, sq_dist, book, worker):
     """Make a centre of a candidate.
 
     field                   inout: `Field`
     best                    the candidate
     start, stop             the tiles to look at
     sq_dist  (t, n) float   as `candidate_gains` has left it
-    stale    (b,)   uint8   out: 1 for each stretch of samples with a change
+    book                    inout: `Book`
+    worker                  by which thread losses are booked; -1 to call stretches stale
     """
-    sq_closest, nearer, moved, limits = field.sq_closest, field.nearer, field.moved, field.limits
+    sq_closest, weight, nearer = field.sq_closest, field.weight, field.nearer
+    moved, limits = field.moved, field.limits
+    stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
     step = field.step[0]
     d = field.X.shape[1]
     bit = np.uint16(1 << (best & 15))
     for c in range(start, stop):
+        bits = nearer[c]
         hits = np.uint16(0)
         for lane in range(TILE):
-            hits |= nearer[c, lane]
+            hits |= bits[lane]
         if hits == 0:
             continue
-        for lane in range(TILE):
-            if nearer[c, lane] & bit:
+        for lane in range(TILE if hits & bit else 0):
+            if bits[lane] & bit:
                 i = c * TILE + lane
-                sq_closest[i] = sq_dist[best, i]
-                limits[c, lane] = limit_of(sq_closest[i], moved[c, lane], step, d)
-                stale[i // STRETCH] = 1
-            nearer[c, lane] = 0
+                before, near = sq_closest[i], sq_dist[best, i]
+                sq_closest[i] = near
+                limits[c, lane] = limit_of(near, moved[c, lane], step, d)
+                if worker < 0:
+                    stale[i // STRETCH] = 1
+                else:
+                    book_fall(weight[i], before, near, i, stale, grid, fallen)
+        bits[:] = 0
