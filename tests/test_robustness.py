@@ -110,6 +110,18 @@ with ThreadPoolExecutor(8) as pool:
     assert ended(start(code)) == [plain] * 8
 
 
+def test_the_first_fit_of_a_process_shares_its_work(start, warmed):
+    """Whatever two threads load first, they do not load it at once."""
+    code = """
+import numpy as np
+from kmq import KMeans
+X = np.random.default_rng(0).random((1_000_000, 3))
+print(KMeans(8, max_iter=2, random_state=0).fit(X).n_iter_)
+"""
+    # One alone may be lucky.
+    assert [ended(process) for process in [start(code) for _ in range(4)]] == [["2"]] * 4
+
+
 @pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
 def test_joblib(start, plain, backend):
     code = f"""

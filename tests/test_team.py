@@ -2,12 +2,14 @@
 
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from kmq.engine.team import Team, _current_core
 from kmq.engine.threads import submit
+from kmq.kernels.team import LEAVE
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
@@ -56,3 +58,15 @@ def test_helper_runs_anywhere_where_its_leader_has_one_core(worked):
     before = os.sched_getaffinity(0)
     seen = worked({min(before)})
     assert seen["cores"] == seen["after"] == before
+
+
+def test_helpers_leave_a_team_that_is_gone():
+    def work_off(leads, board, tally):
+        while board[LEAVE] == 0:
+            time.sleep(0.001)
+
+    team = Team(work_off, (), np.zeros((2, 1), np.int64))
+    (helper,) = team._helpers
+    assert not helper.done()
+    del team
+    helper.result(timeout=10)

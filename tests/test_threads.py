@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from kmq import KMeans
-from kmq.engine.threads import n_threads, run_blocks, single_blas_thread
+from kmq.engine.threads import begin, n_threads, run_blocks, single_blas_thread
 
 
 @pytest.fixture
@@ -58,6 +58,25 @@ def test_an_error_comes_through(where):
 
     with pytest.raises(ZeroDivisionError):
         run_blocks(task, 8, 2)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_what_was_begun_is_done_once(cores, on_cores):
+    on_cores(cores)
+    calls = []
+    assert begin(lambda: calls.append(1) or 5)() == 5
+    assert calls == [1]
+    with pytest.raises(ZeroDivisionError):
+        begin(lambda: 1 // 0)()
+
+
+def test_what_was_begun_is_not_waited_for_where_nobody_can_begin(on_cores):
+    on_cores(2)
+    hold = threading.Event()
+    held = [begin(hold.wait) for _ in range(20)]  # more than there are threads
+    assert begin(lambda: 5)() == 5
+    hold.set()
+    assert all(result() for result in held)
 
 
 def test_fits_inside_fits_never_wait_for_one_another():

@@ -58,9 +58,6 @@ class Table:
         """Let another thread work out the mean variance while this one goes on."""
         if self.X.size < _LONG:
             return
-        # Two threads that both load Numba for the first time find it half loaded.
-        import kmq.kernels.dense  # noqa: F401
-
         if self.X.dtype == np.float32:
             self.mean  # noqa: B018  # a start will ask for it at once
         self._variance = begin(lambda: mean_variance(self.X, self.mean))

@@ -97,3 +97,6 @@ class Team:
     def dismiss(self) -> None:
         """Let the helpers go to other work."""
         self._board[LEAVE] = 1
+
+    def __del__(self) -> None:
+        self.dismiss()
