@@ -37,7 +37,7 @@ def show_versions() -> None:
 def warmup() -> None:
     """Compile the kernels of the usual fits ahead of time, into the cache.
 
-    Covers float64 and float32 samples of two, three and many features, few samples and many,
+    Covers float64 and float32 samples of two, three, some and many features, few samples and many,
     8-bit pixels, and pictures, dithered or not. A later fit, in this process or another, then
     starts without compiling.
     Takes half a minute the first time, and a second where the cache is warm.
@@ -56,6 +56,7 @@ def warmup() -> None:
         (1 << 15, 3, floats),
         (1 << 17, 3, (*floats, np.uint8)),
         (1 << 17, 2, floats),
+        (1 << 15, 8, floats),
         (1 << 14, 32, floats),
         (1 << 14, 160, floats),
     )

@@ -229,6 +229,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         init = self.init
         if is_given(init):
             init = checked_centers(init, self.n_clusters, checked.shape[1], samples.dtype)
+        tol = None if self.tol else 0.0
         if self.tol:
             samples.foresee_variance()
         rng = check_random_state(self.random_state)
@@ -236,8 +237,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         best: Fit | None = None
         for _ in range(self._n_init):
             centers = self._start(samples, init, rng)
-            # The scale is of the dtype of the samples, as in scikit-learn.
-            tol = float(samples.mean_variance() * self.tol) if self.tol else 0.0
+            if tol is None:
+                # The scale is of the dtype of the samples, as in scikit-learn.
+                tol = float(samples.mean_variance() * self.tol)
             if self.verbose:
                 print("Initialization complete")
             fit = lloyd(

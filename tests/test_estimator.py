@@ -228,3 +228,14 @@ def test_inertia_is_exact_far_from_the_origin():
     km = KMeans(2, init=X[[0, 3]]).fit(X)
     assert km.inertia_ == 2.5
     np.testing.assert_array_equal(km.labels_, [0, 0, 1, 1])
+
+
+def test_the_variance_is_worked_out_once(monkeypatch, rng):
+    counted = []
+    monkeypatch.setattr(
+        "kmq.engine.table.mean_variance", lambda X, mean: counted.append(1) or X.var(axis=0).mean()
+    )
+    for n in (3000, 300_000):
+        counted.clear()
+        KMeans(3, init="random", n_init=4, max_iter=2, random_state=0).fit(rng.random((n, 2)))
+        assert len(counted) == 1

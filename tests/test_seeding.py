@@ -97,7 +97,7 @@ def test_any_number_of_threads_draws_the_same(d, dtype, monkeypatch):
         for module in MODULES:
             monkeypatch.setattr(f"kmq.engine.{module}.n_threads", lambda threads=threads: threads)
         rng = np.random.RandomState(3)
-        starts.append(seeding.kmeans_plusplus(Table(X), 12, rng))
+        starts.append(seeding.kmeans_plusplus(Table(X), 40, rng))
     np.testing.assert_array_equal(*starts)
 
 
@@ -156,6 +156,17 @@ def test_draws_of_single_precision_are_those_of_a_running_sum(kind, rng):
         expected = np.minimum(np.searchsorted(reached, targets), n - 1)
         np.testing.assert_array_equal(drawn, expected)
         lose(weight, sq_closest, rng.integers(n, size=900), book, turn)
+
+
+def test_a_running_sum_of_single_precision_may_overflow():
+    sq_closest, weight = np.full(9000, np.inf, np.float32), np.ones(9000, np.float32)
+    sq_closest[: draws.STRETCH] = 0
+    sq_closest[0] = 2e38
+    book = open_book(9000, np.float32)
+    drawn = np.empty(2, np.intp)
+    targets = np.array([1e38, np.inf])
+    draws.single_draws(weight, sq_closest, targets, book, np.zeros(len(book.stale)), drawn)
+    np.testing.assert_array_equal(drawn, [0, draws.STRETCH])
 
 
 def drawing_from(sq_closest, weight):
@@ -279,7 +290,7 @@ def test_blas_adds_up_where_its_order_is_not_known(make, trials, monkeypatch):
     for known in (True, False):
         if not known:
             for name in ("_prove", "_prove_once"):
-                monkeypatch.setattr(gemv, name, lambda n_rows, n: (None, False))
+                monkeypatch.setattr(gemv, name, lambda n_rows, n: None)
         potential = make_potential(make, X)
         starts.append(seeding.pick(potential, 5, 300, trials, np.random.RandomState(3)))
     np.testing.assert_array_equal(*starts)

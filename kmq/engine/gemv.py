@@ -9,8 +9,10 @@ from kmq.kernels import gemv as kernels
 
 # Up to two times four rows, threads of OpenBLAS share them by fours and add up as one does.
 MOST_SHARED_ROWS = 8
-# Products that an order must give to the bit; another one gives one of them by chance at times.
-_PROOFS = 6
+# Products that a way must give to the bit; another one gives one of three by chance.
+_LEAST_PROOFS, _MOST_PROOFS = 8, 100
+# An order of additions, and whether the products of the last n % 4 samples are fused.
+_Way = tuple[int, bool]
 # How far a number is off when rounded, as a share of it; a little more, as what it is multiplied
 # with is rounded too.
 _ROUNDING = 1.01 * 2.0**-24
@@ -38,11 +40,11 @@ class RowSums:
         self._weight = weight
         if n_rows <= MOST_SHARED_ROWS:
             rest = len(weight) % kernels.BLOCK
-            self._orders, self._fused_rest = _prove_once(n_rows, 2 * kernels.BLOCK + rest)
+            self._ways = _prove_once(n_rows, 2 * kernels.BLOCK + rest)
         else:
             # How such rows are shared out hangs on their length and the threads BLAS has just now.
-            self._orders, self._fused_rest = _prove(n_rows, len(weight))
-        self.proven = self._orders is not None
+            self._ways = _prove(n_rows, len(weight))
+        self.proven = self._ways is not None
         self._plain = bool((weight == 1).all())
 
     def sum(self, values: NDArray[np.float32], row: int) -> tuple[np.float32, float]:
@@ -50,18 +52,19 @@ class RowSums:
 
         If nothing is negative, no row of values that are at most these is farther off.
         """
-        assert self._orders is not None
-        order = self._orders[row]
+        assert self._ways is not None
+        order, fused_rest = self._ways[row]
         plain = kernels.PLAIN[order] if self._plain else order
-        total, climb = _sum(values, self._weight, plain, self._fused_rest)
+        total, climb = _sum(values, self._weight, plain, fused_rest)
         # In four running sums there are twice the additions, to sums that are as large together.
-        others = 2 if order != kernels.FOUR and kernels.FOUR in self._orders else 1
-        return total, others * climb * _ROUNDING
+        orders = {order for order, _ in self._ways}
+        others = 2 if order != kernels.FOUR and kernels.FOUR in orders else 1
+        return np.float32(total), others * climb * _ROUNDING
 
 
 def _sum(
     values: NDArray[np.float32], weight: NDArray[np.float32], order: int, fused_rest: bool
-) -> tuple[np.float32, float]:
+) -> tuple[float, float]:
     """Sum of weight · value in an order, and the sum of all that was rounded on the way."""
     parts = np.empty(-(-(len(values) // 4 * 4) // kernels.BLOCK), np.float32)
     # A million samples take 50 microseconds, not much more than another thread does to wake.
@@ -70,31 +73,31 @@ def _sum(
     return total, below + climb
 
 
-def _prove(n_rows: int, n: int) -> tuple[tuple[int, ...] | None, bool]:
-    """Find the order of each row of n samples, and whether the last are fused; None where not."""
+def _prove(n_rows: int, n: int) -> tuple[_Way, ...] | None:
+    """Find the only way in which each row of n samples can be added up; None where there is none.
+
+    Memory: 4 n bytes for each row and one more.
+    """
     rng = np.random.default_rng(0)
-    # Sums that nearly cancel show the rounding of every addition.
-    noise = np.resize(rng.standard_normal(_NOISE, np.float32), (n_rows + 1, n + _PROOFS))
-    trials = []
-    for start in range(_PROOFS):
-        rows, weight = noise[:-1, start : start + n], noise[-1, start : start + n]
+    rests = (False, True) if n % 4 else (False,)
+    left = [[(order, rest) for order in kernels.PLAIN for rest in rests]] * n_rows
+    for proof in range(1, _MOST_PROOFS + 1):
+        # Sums that nearly cancel show the rounding of every addition, and of the last products
+        # where these are as large.
+        noise = np.resize(rng.random(_NOISE, np.float32) - np.float32(0.5), (n_rows + 1, n))
+        rows, weight = noise[:-1], noise[-1]
+        weight[n // 4 * 4 :] *= np.float32(n / 64)
         weight.flags.writeable = False  # as those of samples: kernels are compiled once
-        trials.append((rows, weight, (rows @ weight[:, np.newaxis])[:, 0]))
-
-    def holds(row: int, order: int, fused_rest: bool) -> bool:
-        return all(
-            _sum(rows[row], weight, order, fused_rest)[0] == totals[row]
-            for rows, weight, totals in trials
-        )
-
-    for fused_rest in (False, True):
-        orders = []
-        for row in range(n_rows):
-            found = [order for order in kernels.PLAIN if holds(row, order, fused_rest)]
-            orders += found[:1]
-        if len(orders) == n_rows:
-            return tuple(orders), fused_rest
-    return None, False
+        totals = (rows @ weight[:, np.newaxis])[:, 0]
+        left = [
+            [way for way in ways if _sum(row, weight, *way)[0] == total]
+            for row, ways, total in zip(rows, left, totals, strict=True)
+        ]
+        if not all(left):
+            return None
+        if proof >= _LEAST_PROOFS and all(len(ways) == 1 for ways in left):
+            return tuple(ways[0] for ways in left)
+    return None
 
 
 _prove_once = cache(_prove)

@@ -1,7 +1,6 @@
 """Float samples with their weights, and what is worked out of them but once."""
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,38 +20,55 @@ _LONG = 500_000
 class Table:
     """Samples and weights, which starts and steps share.
 
+    Memory: 8 n bytes for weights in float64 where they are not, and n · (d · itemsize + 12) for
+    cells, both from when they are first asked for.
+
     Parameters
     ----------
     X : (n, d) float32 or float64
         Samples, C order, read-only.
     weight : (n,), optional
-        Their weights, of the dtype of X or float64; 1 for each by default.
+        Their weights; 1 for each by default.
     """
+
+    # No cached properties: up to Python 3.11 all tables share the lock of one, and a child that is
+    # forked while another thread holds it waits for ever.
 
     def __init__(self, X: NDArray, weight: NDArray | None = None) -> None:
         self.X = X
-        self.weight = (np.ones(len(X), X.dtype) if weight is None else weight).view()
+        if weight is None:
+            weight = np.ones(len(X), X.dtype)
+        self.weight = np.ascontiguousarray(weight, X.dtype).view()
         self.weight.flags.writeable = False
+        self._wide_weight: NDArray[np.float64] | None = None
+        self._mean: NDArray | None = None
+        self._cells: Cells | None = None
         self._variance: Callable[[], float] | None = None
 
-    @cached_property
+    @property
     def wide_weight(self) -> NDArray[np.float64]:
         """(n,) weights in float64, read-only."""
-        wide = self.weight.astype(np.float64, copy=False).view()
-        wide.flags.writeable = False
-        return wide
+        if self._wide_weight is None:
+            wide = self.weight.astype(np.float64, copy=False).view()
+            wide.flags.writeable = False
+            self._wide_weight = wide
+        return self._wide_weight
 
-    @cached_property
+    @property
     def mean(self) -> NDArray:
         """(d,) unweighted mean of the samples, of their dtype."""
-        return column_mean(self.X)
+        if self._mean is None:
+            self._mean = column_mean(self.X)
+        return self._mean
 
-    @cached_property
+    @property
     def cells(self) -> "Cells":
         """The samples in cells, where they have few features."""
-        from kmq.engine.cells import build_cells
+        if self._cells is None:
+            from kmq.engine.cells import build_cells
 
-        return build_cells(self.X, self.wide_weight)
+            self._cells = build_cells(self.X, self.wide_weight)
+        return self._cells
 
     def foresee_variance(self) -> None:
         """Let another thread work out the mean variance while this one goes on."""
@@ -64,8 +80,4 @@ class Table:
 
     def mean_variance(self) -> float:
         """Mean variance of the features, whatever the samples weigh."""
-        if self._variance is None:
-            return mean_variance(self.X, self.mean)
-        variance = self._variance()
-        self._variance = lambda: variance
-        return variance
+        return self._variance() if self._variance else mean_variance(self.X, self.mean)

@@ -25,6 +25,8 @@ _RUN = 64
 _UNITS = np.float32(2.0**23)
 # Units of sums below this are no normal numbers any more.
 _LEAST = np.float32(1e-25)
+# From here on there is no power of two above a running sum: it is taken one by one.
+_GREATEST = np.float32(2.0**127)
 # Sums from here on have no power of two above them to spare.
 _MOST = 2.0**1022
 # A stretch that has less than this left of its grid is added up again.
@@ -286,7 +288,7 @@ def single_draws(weight, sq_closest, targets, book, sums, drawn):
     b = 0
     while b < n_stretches:
         first, last = b * STRETCH, min((b + 1) * STRETCH, n)
-        if total >= top and _LEAST < total < np.inf:
+        if total >= top and _LEAST < total < _GREATEST:
             exponent = math.frexp(total)[1]
             top = np.float32(math.ldexp(1.0, exponent))
             unit = np.float32(math.ldexp(1.0, exponent - 24))
