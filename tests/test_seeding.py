@@ -310,7 +310,7 @@ def test_few_candidates_need_a_sum_in_single_precision(monkeypatch):
     seeding.pick(potential, 5, 100, 6, np.random.RandomState(3))
     if not potential._row_sums[6].proven:
         pytest.skip("the BLAS of this process adds up in no order that is known")
-    assert len(made) < 30
+    assert sum(map(len, made)) < 6
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

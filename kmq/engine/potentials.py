@@ -140,7 +140,6 @@ class SinglePotential:
         """See `Potential`."""
         self._finder.start(first)
         self._total = np.float32(self._finder.sq_closest @ self._weight)
-        self._off = np.inf
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
@@ -165,6 +164,8 @@ class SinglePotential:
         sums = self._row_sums.get(t)
         if sums is None:
             sums = self._row_sums[t] = RowSums(self._weight, t)
+            if sums.proven:  # how far off a sum is at most, from now on
+                _, self._off = sums.sum(self._finder.sq_closest, 0)
         gains = self._finder.gains(candidates)
         some = np.arange(t)
         # Whether one lies below another for sure can only be told from normal numbers.
