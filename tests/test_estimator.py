@@ -1,7 +1,10 @@
 """What `KMeans` promises beyond scikit-learn's own suite: its attributes, laws and manners."""
 
+import gc
 import pickle
 import re
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -239,3 +242,26 @@ def test_the_variance_is_worked_out_once(monkeypatch, rng):
         counted.clear()
         KMeans(3, init="random", n_init=4, max_iter=2, random_state=0).fit(rng.random((n, 2)))
         assert len(counted) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize(
+    ("n", "d"), [(500, 3), (300_000, 2), (20_000, 3), (70_000, 8), (16_000, 40), (5000, 160)]
+)
+def test_a_fit_keeps_nothing_in_memory(n, d, threads, dtype, rng, monkeypatch):
+    """Nor leaves it to the garbage collector, which does not know how large arrays are."""
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    X = rng.random((n, d)).astype(dtype)
+    gc.collect()
+    gc.disable()
+    try:
+        model = KMeans(5, max_iter=3, random_state=0).fit(X)
+        samples = weakref.ref(X)
+        del X
+        deadline = time.monotonic() + 10
+        while samples() is not None and time.monotonic() < deadline:
+            time.sleep(0.001)  # a helper lets go when it sees that it is dismissed
+        assert samples() is None, model
+    finally:
+        gc.enable()

@@ -74,9 +74,11 @@ class Table:
         """Let another thread work out the mean variance while this one goes on."""
         if self.X.size < _LONG:
             return
-        if self.X.dtype == np.float32:
-            self.mean  # noqa: B018  # a start will ask for it at once
-        self._variance = begin(lambda: mean_variance(self.X, self.mean))
+        X, mean = self.X, self._mean
+        if X.dtype == np.float32:
+            mean = self.mean  # a start will ask for it at once
+        # Were the table itself kept here, only the garbage collector could free it.
+        self._variance = begin(lambda: mean_variance(X, column_mean(X) if mean is None else mean))
 
     def mean_variance(self) -> float:
         """Mean variance of the features, whatever the samples weigh."""
