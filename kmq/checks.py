@@ -10,7 +10,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from kmq.engine.threads import n_threads, run_blocks
+
 FLOATS = (np.float64, np.float32)
+# Values at a time to be added up.
+_VALUES = 1 << 19
 
 
 def read_only(array: NDArray) -> NDArray:
@@ -31,8 +35,23 @@ def _is_plain(X: Any, dtype: Any) -> bool:
     """Whether samples are an array of one of some dtypes as kernels want it, finite for sure."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in dtype:
         return False
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(X.flags.c_contiguous and np.isfinite(X.sum()))
+    return X.flags.c_contiguous and _sums_to_finite(X.reshape(-1))
+
+
+def _sums_to_finite(values: NDArray) -> bool:
+    """Whether the sum of values is finite, and so is each of them."""
+    finite = True
+
+    def add_up(worker: int, first: int, last: int) -> None:
+        nonlocal finite
+        some = values[first * _VALUES : last * _VALUES]
+        with np.errstate(over="ignore", invalid="ignore"):  # it holds for one thread only
+            if not np.isfinite(some.sum()):
+                finite = False
+
+    n_blocks = -(-len(values) // _VALUES)
+    run_blocks(add_up, n_blocks, n_threads() if n_blocks > 4 else 1, grain=4)
+    return finite
 
 
 def is_given(init: Any) -> bool:

@@ -1,22 +1,21 @@
 """k-means++ draws what scikit-learn draws, whatever keeps its potential."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from sklearn.cluster import kmeans_plusplus as sklearn_plusplus
 from threadpoolctl import threadpool_limits
 
 from kmq.engine import gemv, seeding
-from kmq.engine.cell_seeding import CellFinder
-from kmq.engine.potentials import DoublePotential, SinglePotential, open_book
-from kmq.engine.sketch_seeding import SketchFinder
+from kmq.engine.cell_seeding import cell_finder
+from kmq.engine.potentials import DoublePotential, SinglePotential
+from kmq.engine.rounds import open_book
+from kmq.engine.sketch_seeding import sketch_finder
 from kmq.engine.table import Table
-from kmq.engine.tile_seeding import TileFinder
+from kmq.engine.tile_seeding import tile_finder
 from kmq.kernels import draws
 
-FINDERS = [CellFinder, SketchFinder, TileFinder]
-MODULES = ("potentials", "tile_seeding")
+FINDERS = [cell_finder, sketch_finder, tile_finder]
+MODULES = ("rounds", "tile_seeding")
 
 
 def read_only(array):
@@ -25,13 +24,12 @@ def read_only(array):
     return array
 
 
-def make_potential(make, X, weight=None, mean=None):
+def make_potential(make, X, trials, weight=None, mean=None):
     """The potential of samples that a finder looks for."""
     table = Table(read_only(X), weight)
-    book = open_book(len(X), X.dtype.type)
-    finder = make(table, np.zeros(X.shape[1], X.dtype) if mean is None else mean, book)
+    mean = np.zeros(X.shape[1], X.dtype) if mean is None else mean
     kind = SinglePotential if X.dtype == np.float32 else DoublePotential
-    return kind(finder, table.weight, book)
+    return kind(make, table, mean, trials)
 
 
 def samples(n, d, kind, seed=0):
@@ -64,7 +62,7 @@ def test_same_start_as_scikit_learn(n, d, kind):
 def test_each_round_follows_the_definition(make, trials, offset, rng):
     X = read_only(samples(5000, 3, "blobs") + offset)
     weight = read_only(rng.integers(0, 4, len(X)).astype(float))
-    potential = make_potential(make, X, weight)
+    potential = make_potential(make, X, trials, weight)
     potential.start(17)
     sq_closest = ((X - X[17]) ** 2).sum(axis=1)
     for _ in range(30):
@@ -82,7 +80,7 @@ def test_each_round_follows_the_definition(make, trials, offset, rng):
 @pytest.mark.parametrize("make", FINDERS)
 def test_duplicates_leave_nothing_to_draw(make):
     X = read_only(np.tile([[0.0, 0.0], [3.0, 4.0]], (100, 1)))
-    potential = make_potential(make, X)
+    potential = make_potential(make, X, 2)
     potential.start(0)
     assert potential.add_best(potential.draw(np.array([0.3, 0.9]))) % 2 == 1
     assert set(potential.draw(np.array([0.0, 0.5]))) <= set(range(200))
@@ -108,7 +106,7 @@ def test_each_round_follows_the_definition_in_single_precision(make, trials, off
     X = (samples(5000, 3, "blobs") + offset).astype(np.float32)
     mean = X.mean(axis=0)
     weight = rng.integers(0, 4, len(X)).astype(np.float32)
-    potential = make_potential(make, X, weight, mean)
+    potential = make_potential(make, X, trials, weight, mean)
     potential.start(17)
     shifted = (X - mean).astype(float)
     sq_closest = ((shifted - shifted[17]) ** 2).sum(axis=1).astype(np.float32)
@@ -128,7 +126,7 @@ def test_each_round_follows_the_definition_in_single_precision(make, trials, off
         assert best == drawn[np.argmin(left)]
         total = left[np.argmin(left)]
         sq_closest = lowered[int(np.argmin(left))]
-        np.testing.assert_array_equal(potential._finder.sq_closest, sq_closest)
+        np.testing.assert_array_equal(potential._book.sq_closest[: len(X)], sq_closest)
 
 
 @pytest.mark.parametrize("kind", ["plain", "halves", "tiny", "growing", "zeros"])
@@ -145,14 +143,16 @@ def test_draws_of_single_precision_are_those_of_a_running_sum(kind, rng):
         sq_closest = np.geomspace(1e-12, 1e20, n).astype(np.float32)
     elif kind == "zeros":
         sq_closest[: n // 2] = 0
-    book = open_book(n, np.float32)
-    sums = np.zeros(len(book.stale))
+    book = open_book(weight)
+    own = book.sq_closest[:n]
+    own[:] = sq_closest
+    sq_closest = own
     for turn in range(20):
         reached = np.cumsum(weight * sq_closest)
         # Sums that are reached exactly are where a unit more or less would show.
         targets = np.sort(np.concatenate([reached[rng.integers(n, size=40)], [2 * reached[-1]]]))
         drawn = np.empty(len(targets), np.intp)
-        draws.single_draws(weight, sq_closest, targets.astype(float), book, sums, drawn)
+        draws.draw_single(book, targets.astype(float), drawn)
         expected = np.minimum(np.searchsorted(reached, targets), n - 1)
         np.testing.assert_array_equal(drawn, expected)
         lose(weight, sq_closest, rng.integers(n, size=900), book, turn)
@@ -162,28 +162,32 @@ def test_a_running_sum_of_single_precision_may_overflow():
     sq_closest, weight = np.full(9000, np.inf, np.float32), np.ones(9000, np.float32)
     sq_closest[: draws.STRETCH] = 0
     sq_closest[0] = 2e38
-    book = open_book(9000, np.float32)
+    book = open_book(weight)
+    book.sq_closest[:9000] = sq_closest
     drawn = np.empty(2, np.intp)
     targets = np.array([1e38, np.inf])
-    draws.single_draws(weight, sq_closest, targets, book, np.zeros(len(book.stale)), drawn)
+    draws.draw_single(book, targets, drawn)
     np.testing.assert_array_equal(drawn, [0, draws.STRETCH])
 
 
 def drawing_from(sq_closest, weight):
-    """A potential to draw from whose squared distances are the test's own."""
-    book = open_book(len(weight), np.float64)
-    return DoublePotential(SimpleNamespace(sq_closest=sq_closest), weight, book)
+    """A potential to draw from, and its squared distances, which are the test's own."""
+    table = Table(read_only(np.zeros((len(weight), 1))), weight)
+    kept = DoublePotential(lambda *_: None, table, np.zeros(1), 3)
+    own = kept._book.sq_closest[: len(weight)]
+    own[:] = sq_closest
+    return kept, own
 
 
 def test_draws_of_double_precision_add_up_what_changed(rng):
-    weight, sq_closest = rng.random(3000), rng.random(3000)
-    kept = drawing_from(sq_closest, weight)
+    weight = rng.random(3000)
+    kept, sq_closest = drawing_from(rng.random(3000), weight)
     for turn in range(60):
         uniform = rng.random(9)
         reached = np.cumsum(weight * sq_closest)
         expected = np.searchsorted(reached, uniform * reached[-1])
         np.testing.assert_array_equal(kept.draw(uniform), expected)
-        np.testing.assert_allclose(kept._totals.cumsum(), reached[ends(3000)], rtol=1e-13)
+        np.testing.assert_allclose(kept._book.sums.cumsum(), reached[ends(3000)], rtol=1e-13)
         lose(weight, sq_closest, rng.integers(3000, size=900), kept._book, turn)
 
 
@@ -192,12 +196,11 @@ def test_what_stretches_lose_adds_up_the_same_in_any_order(rng):
     weight, start = rng.random(n), rng.random(n)
     rows, totals = rng.permutation(n)[:2000], []
     for order in (rows, rows[::-1], rng.permutation(rows)):
-        sq_closest = start.copy()
-        kept = drawing_from(sq_closest, weight)
+        kept, sq_closest = drawing_from(start, weight)
         kept.draw(np.array([0.5]))
         lose(weight, sq_closest, order, kept._book, 1)
         kept.draw(np.array([0.5]))
-        totals.append(kept._totals.copy())
+        totals.append(kept._book.sums.copy())
     np.testing.assert_array_equal(totals[0], totals[1])
     np.testing.assert_array_equal(totals[0], totals[2])
 
@@ -205,13 +208,13 @@ def test_what_stretches_lose_adds_up_the_same_in_any_order(rng):
 def test_a_stretch_next_to_overflow_is_drawn_from(rng):
     weight, sq_closest = np.ones(1000), rng.random(1000)
     sq_closest[300] = 1.5 * 2.0**1023
-    kept = drawing_from(sq_closest, weight)
+    kept, sq_closest = drawing_from(sq_closest, weight)
     np.testing.assert_array_equal(kept.draw(np.array([0.2, 0.9])), [300, 300])
     before, sq_closest[300] = sq_closest[300], 0.25
     book = kept._book
     draws.book_loss(before, 0.25, 300 // draws.STRETCH, book.stale, book.grid, book.fallen[0])
     kept.draw(np.array([0.5]))
-    assert kept._totals.sum() == pytest.approx(sq_closest.sum())
+    assert kept._book.sums.sum() == pytest.approx(sq_closest.sum())
 
 
 def test_threads_that_come_later_find_no_book_of_their_own(monkeypatch):
@@ -219,21 +222,21 @@ def test_threads_that_come_later_find_no_book_of_their_own(monkeypatch):
     for module in MODULES:
         monkeypatch.setattr(f"kmq.engine.{module}.n_threads", lambda: next(counts))
     X = samples(200_000, 2, "noise").astype(np.float32)
-    potential = make_potential(CellFinder, X)
+    potential = make_potential(cell_finder, X, 6)
     assert len(potential._book.fallen) == 1
     seeding.pick(potential, 5, 60, 6, np.random.RandomState(3))
-    assert potential._finder._threads == 1
+    assert len(potential._finder._team._tallies) == 1
 
 
 def test_a_stretch_that_loses_everything_holds_nothing(rng):
-    weight, sq_closest = rng.random(1000), rng.random(1000)
-    kept = drawing_from(sq_closest, weight)
+    weight = rng.random(1000)
+    kept, sq_closest = drawing_from(rng.random(1000), weight)
     kept.draw(np.array([0.5]))
     for row in range(draws.STRETCH, 2 * draws.STRETCH):
         before, sq_closest[row] = weight[row] * sq_closest[row], 0.0
         draws.book_loss(before, 0.0, 1, kept._book.stale, kept._book.grid, kept._book.fallen[0])
     kept.draw(np.array([0.5]))
-    assert kept._totals[1] == 0.0
+    assert kept._book.sums[1] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -245,12 +248,11 @@ def test_any_number_of_threads_books_the_same(dtype, trials, monkeypatch):
     for threads in (1, 3):
         for module in MODULES:
             monkeypatch.setattr(f"kmq.engine.{module}.n_threads", lambda threads=threads: threads)
-        potential = seeding._choose_potential(Table(X), True)
+        potential = seeding._choose_potential(Table(X), True, trials)
         rng = np.random.RandomState(3)
         picked = seeding.pick(potential, 5, 80, trials, rng)
         potential.draw(rng.uniform(size=trials))
-        kept = potential._totals if dtype is np.float64 else potential._sums
-        states.append((picked, kept.copy()))
+        states.append((picked, potential._book.sums.copy()))
     np.testing.assert_array_equal(states[0][0], states[1][0])
     np.testing.assert_array_equal(states[0][1], states[1][1])
 
@@ -291,7 +293,7 @@ def test_blas_adds_up_where_its_order_is_not_known(make, trials, monkeypatch):
         if not known:
             for name in ("_prove", "_prove_once"):
                 monkeypatch.setattr(gemv, name, lambda n_rows, n: None)
-        potential = make_potential(make, X)
+        potential = make_potential(make, X, trials)
         starts.append(seeding.pick(potential, 5, 300, trials, np.random.RandomState(3)))
     np.testing.assert_array_equal(*starts)
 
@@ -303,12 +305,12 @@ def test_few_candidates_need_a_sum_in_single_precision(monkeypatch):
     monkeypatch.setattr(
         SinglePotential,
         "_lowest",
-        lambda self, some, sums: made.append(some) or alone(self, some, sums),
+        lambda self, some: made.append(some) or alone(self, some),
     )
     X = samples(50_000, 2, "noise").astype(np.float32)
-    potential = make_potential(CellFinder, X)
+    potential = make_potential(cell_finder, X, 6)
     seeding.pick(potential, 5, 100, 6, np.random.RandomState(3))
-    if not potential._row_sums[6].proven:
+    if not potential._sums.proven:
         pytest.skip("the BLAS of this process adds up in no order that is known")
     assert sum(map(len, made)) < 6
 
@@ -329,7 +331,7 @@ def test_a_sketch_leaves_out_nothing_that_comes_closer(kind, dtype, rng):
         X = np.rint(4 * X)
     X = read_only(X.astype(dtype))
     weight = np.ones(len(X))
-    potential = make_potential(SketchFinder, X)
+    potential = make_potential(sketch_finder, X, 5)
     potential.start(5)
     wide = X.astype(float)
     sq_closest = ((wide - wide[5]) ** 2).sum(axis=1)
@@ -339,7 +341,7 @@ def test_a_sketch_leaves_out_nothing_that_comes_closer(kind, dtype, rng):
         best = potential.add_best(candidates)
         assert left[list(candidates).index(best)] == pytest.approx(left.min(), rel=1e-6)
         sq_closest = np.minimum(sq_closest, ((wide - wide[best]) ** 2).sum(axis=1))
-        np.testing.assert_allclose(potential._finder.sq_closest, sq_closest, rtol=1e-6)
+        np.testing.assert_allclose(potential._book.sq_closest[: len(X)], sq_closest, rtol=1e-6)
 
 
 @pytest.mark.parametrize("trials", range(1, 9))

@@ -34,6 +34,12 @@ class RowSums:
     ----------
     proven : bool
         Whether the order is known in which the BLAS of this process adds up.
+    orders : (t,) int64
+        The orders of the rows.
+    parts : (t, p) float32
+        Sums of blocks of rows.
+    climbs : (t, g) float64
+        Sums of all that was rounded on the way.
     """
 
     def __init__(self, weight: NDArray[np.float32], n_rows: int) -> None:
@@ -45,32 +51,43 @@ class RowSums:
             # How such rows are shared out hangs on their length and the threads BLAS has just now.
             self._ways = _prove(n_rows, len(weight))
         self.proven = self._ways is not None
-        self._plain = bool((weight == 1).all())
+        plain = (weight == 1).all()
+        orders = [order for order, _ in self._ways or ()]
+        self.orders = np.array([kernels.PLAIN[o] if plain else o for o in orders], np.int64)
+        # In four running sums there are twice the additions, to sums that are as large together.
+        mixed = kernels.FOUR in orders
+        self._others = [2 if mixed and order != kernels.FOUR else 1 for order in orders]
+        n_parts, n_groups = _n_parts(len(weight))
+        self.parts = np.empty((n_rows, n_parts), np.float32)
+        self.climbs = np.empty((n_rows, n_groups))
 
-    def sum(self, values: NDArray[np.float32], row: int) -> tuple[np.float32, float]:
+    def join(self, values: NDArray[np.float32], row: int, place: int) -> tuple[np.float32, float]:
         """Sum of weight · value, were the values such a row, and how far off it is at most.
 
-        If nothing is negative, no row of values that are at most these is farther off.
+        If nothing is negative, no row of values that are at most these is farther off. The blocks
+        have been added up to a place of `parts` and `climbs`.
         """
         assert self._ways is not None
-        order, fused_rest = self._ways[row]
-        plain = kernels.PLAIN[order] if self._plain else order
-        total, climb = _sum(values, self._weight, plain, fused_rest)
-        # In four running sums there are twice the additions, to sums that are as large together.
-        orders = {order for order, _ in self._ways}
-        others = 2 if order != kernels.FOUR and kernels.FOUR in orders else 1
-        return np.float32(total), others * climb * _ROUNDING
+        total, climb = kernels.join_blocks(
+            values, self._weight, self.parts[place], self.climbs[place], self._ways[row][1]
+        )
+        return np.float32(total), self._others[row] * climb * _ROUNDING
+
+
+def _n_parts(n: int) -> tuple[int, int]:
+    """Numbers of blocks and of groups of blocks that n values are added up in."""
+    n_parts = -(-(n // 4 * 4) // kernels.BLOCK)
+    return n_parts, -(-n_parts // kernels.STRIPS)
 
 
 def _sum(
     values: NDArray[np.float32], weight: NDArray[np.float32], order: int, fused_rest: bool
-) -> tuple[float, float]:
-    """Sum of weight · value in an order, and the sum of all that was rounded on the way."""
-    parts = np.empty(-(-(len(values) // 4 * 4) // kernels.BLOCK), np.float32)
-    # A million samples take 50 microseconds, not much more than another thread does to wake.
-    below = kernels.add_up_blocks(values, weight, order, parts)
-    total, climb = kernels.join_blocks(values, weight, parts, fused_rest)
-    return total, below + climb
+) -> float:
+    """Sum of weight · value in an order."""
+    n_parts, n_groups = _n_parts(len(weight))
+    parts, climbs = np.empty(n_parts, np.float32), np.empty(n_groups)
+    kernels.add_up_blocks(values, weight, order, 0, n_groups, parts, climbs)
+    return kernels.join_blocks(values, weight, parts, climbs, fused_rest)[0]
 
 
 def _prove(n_rows: int, n: int) -> tuple[_Way, ...] | None:
@@ -90,7 +107,7 @@ def _prove(n_rows: int, n: int) -> tuple[_Way, ...] | None:
         weight.flags.writeable = False  # as those of samples: kernels are compiled once
         totals = (rows @ weight[:, np.newaxis])[:, 0]
         left = [
-            [way for way in ways if _sum(row, weight, *way)[0] == total]
+            [way for way in ways if _sum(row, weight, *way) == total]
             for row, ways, total in zip(rows, left, totals, strict=True)
         ]
         if not all(left):

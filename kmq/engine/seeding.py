@@ -4,7 +4,6 @@ Greedy k-means++ of Arthur and Vassilvitskii (2007), drawing exactly what scikit
 that the same seed picks the same samples.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 from kmq.engine.steps import MOST_CELL_FEATURES
 
 if TYPE_CHECKING:
-    from kmq.engine.potentials import Finder
+    from kmq.engine.potentials import MakeFinder
     from kmq.engine.table import Table
-    from kmq.kernels.draws import Book
 
 # Up to 10,000 elements OpenBLAS multiplies vectors on one thread: the same bits on any machine's
 # number of threads. It is also the range where calling NumPy costs less than loading kernels.
@@ -64,7 +62,7 @@ def kmeans_plusplus(
     """
     n, weight = len(table.X), table.weight
     trials = n_trials(k) if trials is None else trials
-    potential = _choose_potential(table, centered)
+    potential = _choose_potential(table, centered, trials)
     if (weight == weight[0]).all():
         first = uniform_row(n, rng, float((weight[:1] / weight.sum())[0]))
     else:
@@ -173,7 +171,7 @@ class _Replay:
         return np.maximum(sq_dist.astype(self._dtype, copy=False), 0)
 
 
-def _choose_potential(table: "Table", centered: bool) -> Potential:
+def _choose_potential(table: "Table", centered: bool, trials: int) -> Potential:
     """Return the way to keep the potential that fits the samples."""
     n, d = table.X.shape
     single = table.X.dtype == np.float32
@@ -182,25 +180,22 @@ def _choose_potential(table: "Table", centered: bool) -> Potential:
     mean = table.mean if shifts else np.zeros(d, table.X.dtype)
     if n <= _FEW_SAMPLES:
         return _Replay(table.X, table.weight, mean)
-    from kmq.engine.potentials import DoublePotential, SinglePotential, open_book
+    from kmq.engine.potentials import DoublePotential, SinglePotential
 
-    book = open_book(n, table.X.dtype.type)
-    finder = _choose_finder(d)(table, mean, book)
-    if single:
-        return SinglePotential(finder, table.weight, book)
-    return DoublePotential(finder, table.weight, book)
+    kind = SinglePotential if single else DoublePotential
+    return kind(_choose_finder(d), table, mean, trials)
 
 
-def _choose_finder(d: int) -> "Callable[[Table, NDArray, Book], Finder]":
+def _choose_finder(d: int) -> "MakeFinder":
     """Return the way to find where candidates are closer that fits a number of features."""
     if d <= MOST_CELL_FEATURES:
-        from kmq.engine.cell_seeding import CellFinder
+        from kmq.engine.cell_seeding import cell_finder
 
-        return CellFinder
+        return cell_finder
     if d <= _MOST_TILE_FEATURES:
-        from kmq.engine.tile_seeding import TileFinder
+        from kmq.engine.tile_seeding import tile_finder
 
-        return TileFinder
-    from kmq.engine.sketch_seeding import SketchFinder
+        return tile_finder
+    from kmq.engine.sketch_seeding import sketch_finder
 
-    return SketchFinder
+    return sketch_finder

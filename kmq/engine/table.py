@@ -61,6 +61,10 @@ class Table:
             self._mean = column_mean(self.X)
         return self._mean
 
+    def shifted(self, rows: NDArray[np.intp], mean: NDArray) -> NDArray[np.float64]:
+        """Some samples less a mean, subtracted in their own precision."""
+        return (self.X[rows] - mean).astype(np.float64, copy=False)
+
     @property
     def cells(self) -> "Cells":
         """The samples in cells, where they have few features."""

@@ -11,6 +11,18 @@ import numpy as np
 from kmq.kernels.cells import BUNDLE, CELL, Cells
 from kmq.kernels.draws import STRETCH, Book, book_fall
 from kmq.kernels.jit import kernel
+from kmq.kernels.rounds import (
+    BOOKS,
+    CHOSEN,
+    COMPARE,
+    MARK,
+    RENEW,
+    TASK,
+    Copies,
+    Orders,
+    keep_book,
+    share_of,
+)
 from kmq.kernels.team import DONE, add_one, await_work, take_work
 
 
@@ -28,21 +40,6 @@ class Closest(NamedTuple):
     half: np.ndarray
     sq_closest: np.ndarray
     sq_farthest: np.ndarray
-
-
-class Orders(NamedTuple):
-    """What a round is to do; written by the leader.
-
-    points     (t, d) float64  candidates, less the mean already
-    gains      (b, t) float64  out: by how much each lowers the potential, in each block
-    best       (1,)   int64    the candidate to make a centre of; -1 to compare all
-    per_block  (1,)   int64    bundles a block
-    """
-
-    points: np.ndarray
-    gains: np.ndarray
-    best: np.ndarray
-    per_block: np.ndarray
 
 
 @kernel
@@ -130,21 +127,24 @@ def _candidate_gains(cells, closest, points, first, last, gains):
 
 
 @kernel
-def mark_candidates(cells, closest, points, rows):
-    """Lower squared distances to the closest centres, were one of some candidates a centre.
+def _mark_candidates(cells, closest, orders, first, last, rows):
+    """Lower copies of the squared distances, as would candidates that are chosen.
 
     cells                   `Cells`
     closest                 `Closest`
-    points   (m, d) float64 the candidates, less the mean already
+    orders                  `Orders`
+    first, last             the bundles to look at
     rows     (m, n) float   inout: squared distances to the closest centres so far
     """
     tiles, order, mean = cells.tiles, cells.order, closest.mean
     mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
     sq_closest = closest.sq_closest
     n_cells = sq_closest.shape[0]
+    points = orders.points
     sq = np.empty(CELL)
-    for t in range(points.shape[0]):
-        for b in range(-(-n_cells // BUNDLE)):
+    for place in range(orders.head[CHOSEN]):
+        t, row = orders.chosen[place], rows[place]
+        for b in range(first, last):
             if _beyond(mid, half, sq_farthest, 1, b, points, t):
                 continue
             for c in range(b * BUNDLE, min((b + 1) * BUNDLE, n_cells)):
@@ -154,27 +154,26 @@ def mark_candidates(cells, closest, points, rows):
                 for i in range(CELL):
                     near = sq_closest.dtype.type(sq[i])
                     if near < sq_closest[c, i]:
-                        rows[t, order[c, i]] = near
+                        row[order[c, i]] = near
 
 
 @kernel
-def _lower_cells(cells, closest, points, t, start, stop, book, worker, sq_by_row):
+def _lower_cells(cells, closest, orders, start, stop, book, worker):
     """Lower the squared distance to the closest centre where a new centre is closer.
 
-    cells                      `Cells`
-    closest                    inout: `Closest`
-    points     (., d) float64  candidates, less the mean already
-    t                          the one that is the new centre
-    start, stop                the bundles to look at
-    book                       inout: `Book`
-    worker                     by which thread losses are booked; -1 to call stretches stale
-    sq_by_row  (n,)   float    inout: squared distances in the order of X
+    cells        `Cells`
+    closest      inout: `Closest`
+    orders       `Orders`, one candidate chosen
+    start, stop  the bundles to look at
+    book         inout: `Book`
+    worker       by which thread losses are booked
     """
     tiles, order, mean = cells.tiles, cells.order, closest.mean
     mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
     sq_closest, weight = closest.sq_closest, cells.weight
-    stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
+    sq_by_row, stale, grid, fallen = book.sq_closest, book.stale, book.grid, book.fallen[worker]
     n_cells = sq_closest.shape[0]
+    points, t, books = orders.points, orders.chosen[0], orders.head[BOOKS]
     sq = np.empty(CELL)
     for b in range(start, stop):
         if _beyond(mid, half, sq_farthest, 1, b, points, t):
@@ -190,10 +189,10 @@ def _lower_cells(cells, closest, points, t, start, stop, book, worker, sq_by_row
                         sq_closest[c, i] = near
                         row = order[c, i]
                         sq_by_row[row] = near
-                        if worker < 0:
-                            stale[row // STRETCH] = 1
-                        else:
+                        if books:
                             book_fall(weight[c, i], before, near, row, stale, grid, fallen)
+                        else:
+                            stale[row // STRETCH] = 1
                     farthest = max(farthest, sq_closest[c, i])
                 sq_farthest[0, c] = farthest
             farthest_of_bundle = max(farthest_of_bundle, sq_farthest[0, c])
@@ -201,41 +200,32 @@ def _lower_cells(cells, closest, points, t, start, stop, book, worker, sq_by_row
 
 
 @kernel
-def do_blocks(cells, closest, orders, book, sq_by_row, start, stop, worker):
-    """Compare the candidates of a round in some blocks, or make a centre of the best.
+def work_off(cells, closest, orders, book, copies, leads, board, tally):
+    """Work off the blocks of a task, one of a team.
 
-    cells, closest, orders, book  `Cells`; inout: `Closest`, `Orders`, `Book`
-    sq_by_row  (n,) float         inout: squared distances in the order of X
-    start, stop                   the blocks to look at
-    worker                        by which thread losses are booked; -1 to call stretches stale
-    """
-    n_bundles = -(-closest.sq_closest.shape[0] // BUNDLE)
-    best = orders.best[0]
-    for block in range(start, stop):
-        first = block * orders.per_block[0]
-        last = min(first + orders.per_block[0], n_bundles)
-        if best < 0:
-            _candidate_gains(cells, closest, orders.points, first, last, orders.gains[block])
-        else:
-            _lower_cells(cells, closest, orders.points, best, first, last, book, worker, sq_by_row)
-
-
-@kernel
-def work_off(cells, closest, orders, book, sq_by_row, leads, board, tally):
-    """Work off the blocks of a round as `do_blocks` does, one of a team.
-
-    cells, closest, orders, book  as for `do_blocks`, as plain tuples
-    sq_by_row  (n,) float         inout: squared distances in the order of X
+    cells, closest, orders, book, copies  plain tuples, None for copies in float64
     leads           bool          whether for the leader of the team, not for a helper
     board           int64         inout: the team's counters
     tally      (1,) int64         by which thread losses are booked
     """
     cells, closest, orders, book = Cells(*cells), Closest(*closest), Orders(*orders), Book(*book)
+    copies = None if copies is None else Copies(*copies)
+    n_bundles = -(-closest.sq_closest.shape[0] // BUNDLE)
     n_blocks = orders.gains.shape[0]
     number = take_work(board, leads)
     while number >= 0:
         block = number % n_blocks
-        do_blocks(cells, closest, orders, book, sq_by_row, block, block + 1, tally[0])
+        task = orders.head[TASK]
+        first, last = share_of(n_bundles, block, n_blocks)
+        if task == COMPARE:
+            _candidate_gains(cells, closest, orders.points, first, last, orders.gains[block])
+        elif task == MARK:
+            if copies is not None:
+                _mark_candidates(cells, closest, orders, first, last, copies.rows)
+        elif task >= RENEW:
+            keep_book(orders, book, copies, block)
+        else:
+            _lower_cells(cells, closest, orders, first, last, book, tally[0])
         add_one(board, DONE)
         number = take_work(board, leads)
     await_work(board, leads)

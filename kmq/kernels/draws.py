@@ -34,15 +34,23 @@ _LEAST_LEFT = 2.0**-10
 
 
 class Book(NamedTuple):
-    """What is known of the stretches, of which there are b.
+    """Shares of the samples, and what is known of their stretches, of which there are b.
 
-    stale   (b,)   uint8    1 where a stretch is to be added up again
-    grid    (b,)   float    what rounds a share when added and taken off, a power of two, in the
-                            precision of the running sum; 0 before a stretch is first added up,
-                            and where its sum is 0 or too large
-    fallen  (w, b) float64  what rounded shares of a stretch have lost since, by thread
+    weight      (n,)   float    weights of the samples
+    sq_closest  (n,)   float    squared distances to the closest centre so far
+    sums        (b,)   float64  sums of weight · squared distance. In float32: what a stretch adds
+                                to a running sum while this is below twice the stretch's grid; -1
+                                where a tie of rounding makes that depend on the running sum
+    stale       (b,)   uint8    1 where a stretch is to be added up again
+    grid        (b,)   float    what rounds a share when added and taken off, a power of two, in
+                                the precision of the running sum; 0 before a stretch is first
+                                added up, and where its sum is 0 or too large
+    fallen      (w, b) float64  what rounded shares of a stretch have lost since, by thread
     """
 
+    weight: np.ndarray
+    sq_closest: np.ndarray
+    sums: np.ndarray
     stale: np.ndarray
     grid: np.ndarray
     fallen: np.ndarray
@@ -121,16 +129,13 @@ def _grid_above(total):
 
 
 @kernel
-def stretch_totals(weight, sq_closest, start, stop, book, totals):
-    """Bring the sums of weight · squared distance of stretches of rows up to date.
+def renew_double(book, start, stop):
+    """Bring the sums of stretches up to date.
 
-    weight      (n,) float64  weights of the samples
-    sq_closest  (n,) float    squared distance to the closest centre so far
-    start, stop               the stretches to look at
-    book                      inout: `Book` in float64
-    totals      (b,) float64  inout: sums of the stretches
+    book         inout: `Book` in float64
+    start, stop  the stretches to look at
     """
-    stale, grid, fallen = book
+    weight, sq_closest, totals, stale, grid, fallen = book
     lanes = np.empty(8)
     _gather_losses(fallen, start, stop)
     for run in range(start, stop, _RUN):
@@ -154,15 +159,14 @@ def stretch_totals(weight, sq_closest, start, stop, book, totals):
 
 
 @kernel
-def find_draws(weight, sq_closest, totals, uniform, drawn):
+def draw_double(book, uniform, drawn):
     """First samples at which the running sum of weight · squared distance reaches shares of all.
 
-    weight      (n,) float64  weights of the samples
-    sq_closest  (n,) float    squared distance to the closest centre so far
-    totals      (b,) float64  sums of the stretches of rows
-    uniform     (t,) float64  shares, from 0 to 1
-    drawn       (t,) int64    out: the samples, the last one where the sum stays below
+    book                   `Book` in float64, whose sums are up to date
+    uniform  (t,) float64  shares, from 0 to 1
+    drawn    (t,) int64    out: the samples, the last one where the sum stays below
     """
+    weight, sq_closest, totals = book.weight, book.sq_closest, book.sums
     n, n_stretches = weight.shape[0], totals.shape[0]
     n_runs = -(-n_stretches // _RUN)
     runs = np.zeros(n_runs)
@@ -213,8 +217,9 @@ def _units_added(weight, sq_closest, first, last, per_unit):
 
 
 @kernel
-def _sum_stretch(weight, sq_closest, b, mark, book, sums):
+def _sum_stretch(book, b, mark):
     """Add a stretch up in units of the running sum, whose grid is `mark`."""
+    weight, sq_closest, sums = book.weight, book.sq_closest, book.sums
     first, last = b * STRETCH, min((b + 1) * STRETCH, weight.shape[0])
     unit = mark / _UNITS
     units = _units_added(weight, sq_closest, first, last, np.float32(1) / unit)
@@ -225,14 +230,14 @@ def _sum_stretch(weight, sq_closest, b, mark, book, sums):
 
 
 @kernel
-def _sum_run(start, stop, mark, book, sums):
+def _sum_run(book, start, stop, mark):
     """What a run of stretches whose grid is `mark` adds to the running sum.
 
     Infinity where stretches are to be added up first, or a tie of rounding makes it depend on the
     running sum.
     """
     stale, grid, fallen = book.stale[start:stop], book.grid[start:stop], book.fallen[0, start:stop]
-    some = sums[start:stop]
+    some = book.sums[start:stop]
     open_ = 0
     for b in range(some.shape[0]):
         open_ += (stale[b] != 0) | (grid[b] != mark) | (some[b] < 0.0)
@@ -247,37 +252,29 @@ def _sum_run(start, stop, mark, book, sums):
 
 
 @kernel
-def renew_stretches(weight, sq_closest, start, stop, book, sums):
+def renew_single(book, start, stop):
     """Add up again the stale stretches whose grid is known, on the guess that it stays.
 
-    weight      (n,) float32  weights of the samples
-    sq_closest  (n,) float32  squared distance to the closest centre so far
-    start, stop               the stretches to look at
-    book                      inout: `Book` in float32
-    sums        (b,) float64  inout: as for `single_draws`
+    book         inout: `Book` in float32
+    start, stop  the stretches to look at
     """
     _gather_losses(book.fallen, start, stop)
     for b in range(start, stop):
         if book.stale[b] and book.grid[b] > 0:
-            _sum_stretch(weight, sq_closest, b, book.grid[b], book, sums)
+            _sum_stretch(book, b, book.grid[b])
 
 
 @kernel
-def single_draws(weight, sq_closest, targets, book, sums, drawn):
+def draw_single(book, targets, drawn):
     """First samples at which a running sum of weight · squared distance reaches targets.
 
     The sum is that which adds one by one in float32, to the bit.
 
-    weight      (n,) float32  weights of the samples
-    sq_closest  (n,) float32  squared distance to the closest centre so far
-    targets     (t,) float64  what the running sum must reach, ascending
-    book                      inout: `Book` in float32
-    sums        (b,) float64  inout: what each stretch adds to the running sum while this is below
-                              twice the stretch's grid; -1 where a tie of rounding makes that
-                              depend on the running sum
-    drawn       (t,) int64    out: the samples, the last one where the sum stays below
+    book                   inout: `Book` in float32
+    targets  (t,) float64  what the running sum must reach, ascending
+    drawn    (t,) int64    out: the samples, the last one where the sum stays below
     """
-    stale, grid, fallen = book
+    weight, sq_closest, sums, stale, grid, fallen = book
     n = weight.shape[0]
     n_stretches = stale.shape[0]
     total = np.float32(0)
@@ -296,14 +293,14 @@ def single_draws(weight, sq_closest, targets, book, sums, drawn):
             mark = _UNITS * unit
             if b % _RUN == 0:
                 stop = min(b + _RUN, n_stretches)
-                after = np.float64(total) + _sum_run(b, stop, mark, book, sums)
+                after = np.float64(total) + _sum_run(book, b, stop, mark)
                 if after < top and after < targets[t]:
                     total = np.float32(after)
                     b = stop
                     continue
             lost = fallen[0, b]
             if stale[b] or grid[b] != mark or (lost != 0.0 and sums[b] < 0.0):
-                _sum_stretch(weight, sq_closest, b, mark, book, sums)
+                _sum_stretch(book, b, mark)
             else:
                 sums[b] -= lost
                 fallen[0, b] = 0.0

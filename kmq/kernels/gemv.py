@@ -23,7 +23,7 @@ PLAIN = {FUSED: 3, FOUR: 4, EIGHT: 3}
 _PLAIN_EIGHT, _PLAIN_FOUR = PLAIN[EIGHT], PLAIN[FOUR]
 _LANES = 8
 # Blocks at a time, so that no addition waits for the one before.
-_STRIPS = 4
+STRIPS = 4
 
 
 def _add_strips(strips: int, order: int) -> Any:
@@ -73,84 +73,99 @@ def _add_strips(strips: int, order: int) -> Any:
     return intrinsic(add)
 
 
-_fused_strips, _fused_strip = (_add_strips(strips, FUSED) for strips in (_STRIPS, 1))
-_four_strips, _four_strip = (_add_strips(strips, FOUR) for strips in (_STRIPS, 1))
-_eight_strips, _eight_strip = (_add_strips(strips, EIGHT) for strips in (_STRIPS, 1))
-_plain_eights, _plain_eight = (_add_strips(strips, _PLAIN_EIGHT) for strips in (_STRIPS, 1))
-_plain_fours, _plain_four = (_add_strips(strips, _PLAIN_FOUR) for strips in (_STRIPS, 1))
+_fused_strips, _fused_strip = (_add_strips(strips, FUSED) for strips in (STRIPS, 1))
+_four_strips, _four_strip = (_add_strips(strips, FOUR) for strips in (STRIPS, 1))
+_eight_strips, _eight_strip = (_add_strips(strips, EIGHT) for strips in (STRIPS, 1))
+_plain_eights, _plain_eight = (_add_strips(strips, _PLAIN_EIGHT) for strips in (STRIPS, 1))
+_plain_fours, _plain_four = (_add_strips(strips, _PLAIN_FOUR) for strips in (STRIPS, 1))
 
 
 @kernel
-def add_up_blocks(values, weight, order, parts):
-    """Add up weight · value in blocks.
+def _add_four_blocks(values, weight, order, first, lanes):
+    """Add up four whole blocks."""
+    if order == _PLAIN_EIGHT:
+        _plain_eights(values, weight, first, BLOCK, lanes)
+    elif order == _PLAIN_FOUR:
+        _plain_fours(values, weight, first, BLOCK, lanes)
+    elif order == FUSED:
+        _fused_strips(values, weight, first, BLOCK, lanes)
+    elif order == FOUR:
+        _four_strips(values, weight, first, BLOCK, lanes)
+    else:
+        _eight_strips(values, weight, first, BLOCK, lanes)
 
-    values  (n,) float32  values
+
+@kernel
+def _add_block(values, weight, order, first, length, lanes):
+    """Add up one block; what is no whole vector comes first."""
+    odd = length % (4 if order in (FOUR, _PLAIN_FOUR) else _LANES)
+    for i in range(odd):
+        lanes[0, i] = values[first + i] * weight[first + i]
+    first, length = first + odd, length - odd
+    if order == _PLAIN_EIGHT:
+        _plain_eight(values, weight, first, length, lanes)
+    elif order == _PLAIN_FOUR:
+        _plain_four(values, weight, first, length, lanes)
+    elif order == FUSED:
+        _fused_strip(values, weight, first, length, lanes)
+    elif order == FOUR:
+        _four_strip(values, weight, first, length, lanes)
+    else:
+        _eight_strip(values, weight, first, length, lanes)
+
+
+@kernel
+def add_up_blocks(values, weight, order, start, stop, parts, climbs):
+    """Add up weight · value in blocks, four of them a group.
+
+    values (≥n,) float32  values
     weight  (n,) float32  weights
     order                 in which of the orders; a plain one reads no weights
+    start, stop           the groups to add up
     parts   (b,) float32  out: sums of the blocks, without the last n % 4 samples
-    Returns the sum of all that was rounded on the way, were nothing negative.
+    climbs  (g,) float64  out: sums of all that was rounded on the way in each group, were nothing
+                          negative
     """
-    whole = values.shape[0] // 4 * 4
-    lanes = np.empty((_STRIPS, 2 * _LANES), np.float32)
-    climb = 0.0
-    b = 0
-    while b < parts.shape[0]:
-        first = b * BLOCK
-        lanes[:] = 0
-        strips = 1
-        if first + _STRIPS * BLOCK <= whole:
-            strips = _STRIPS
-            if order == _PLAIN_EIGHT:
-                _plain_eights(values, weight, first, BLOCK, lanes)
-            elif order == _PLAIN_FOUR:
-                _plain_fours(values, weight, first, BLOCK, lanes)
-            elif order == FUSED:
-                _fused_strips(values, weight, first, BLOCK, lanes)
-            elif order == FOUR:
-                _four_strips(values, weight, first, BLOCK, lanes)
+    whole = weight.shape[0] // 4 * 4
+    lanes = np.empty((STRIPS, 2 * _LANES), np.float32)
+    for group in range(start, stop):
+        b, stop_at = group * STRIPS, min((group + 1) * STRIPS, parts.shape[0])
+        strips = STRIPS if (group + 1) * STRIPS * BLOCK <= whole else 1
+        climb = 0.0
+        while b < stop_at:
+            first = b * BLOCK
+            lanes[:] = 0
+            if strips == STRIPS:
+                _add_four_blocks(values, weight, order, first, lanes)
             else:
-                _eight_strips(values, weight, first, BLOCK, lanes)
-        else:
-            length = min(BLOCK, whole - first)
-            odd = length % (4 if order in (FOUR, _PLAIN_FOUR) else _LANES)
-            for i in range(odd):
-                lanes[0, i] = values[first + i] * weight[first + i]
-            if order == _PLAIN_EIGHT:
-                _plain_eight(values, weight, first + odd, length - odd, lanes)
-            elif order == _PLAIN_FOUR:
-                _plain_four(values, weight, first + odd, length - odd, lanes)
-            elif order == FUSED:
-                _fused_strip(values, weight, first + odd, length - odd, lanes)
-            elif order == FOUR:
-                _four_strip(values, weight, first + odd, length - odd, lanes)
-            else:
-                _eight_strip(values, weight, first + odd, length - odd, lanes)
-        for strip in range(strips):
-            sums = lanes[strip]
-            for lane in range(_LANES):
-                climb += sums[_LANES + lane]
-            for lane in range(4):
-                sums[lane] += sums[lane + 4]
-            parts[b + strip] = (sums[0] + sums[1]) + (sums[2] + sums[3])
-            # Three additions across the lanes, the products, and the first of an odd block.
-            climb += 5.0 * parts[b + strip]
-        b += strips
-    return climb
+                _add_block(values, weight, order, first, min(BLOCK, whole - first), lanes)
+            for strip in range(strips):
+                sums = lanes[strip]
+                for lane in range(_LANES):
+                    climb += sums[_LANES + lane]
+                for lane in range(4):
+                    sums[lane] += sums[lane + 4]
+                parts[b + strip] = (sums[0] + sums[1]) + (sums[2] + sums[3])
+                # Three additions across the lanes, the products, and the first of an odd block.
+                climb += 5.0 * parts[b + strip]
+            b += strips
+        climbs[group] = climb
 
 
 @kernel
-def join_blocks(values, weight, parts, fused_rest):
+def join_blocks(values, weight, parts, climbs, fused_rest):
     """Sum of weight · value from that of its blocks, and of the samples that are in none.
 
-    values      (n,) float32  values
+    values     (≥n,) float32  values
     weight      (n,) float32  weights
     parts       (b,) float32  sums of the blocks
+    climbs      (g,) float64  sums of all that was rounded on the way there
     fused_rest  bool          whether products of the last n % 4 samples are not rounded
     Returns the sum, and the sum of all that was rounded on the way, were nothing negative.
     """
-    n = values.shape[0]
+    n = weight.shape[0]
     total = np.float32(0)
-    climb = 0.0
+    climb = climbs.sum()
     for b in range(parts.shape[0]):
         total += parts[b]
         climb += total

@@ -9,9 +9,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.draws import STRETCH
-from kmq.kernels.jit import kernel
+from kmq.kernels.draws import STRETCH, Book, book_fall
+from kmq.kernels.jit import kernel, popcount
+from kmq.kernels.rounds import (
+    BOOKS,
+    CHOSEN,
+    COMPARE,
+    MARK,
+    RENEW,
+    TASK,
+    Copies,
+    Orders,
+    keep_book,
+    share_of,
+)
 from kmq.kernels.rows import TILE, sq_columns
+from kmq.kernels.team import DONE, add_one, await_work, take_work
 
 
 class Tiles(NamedTuple):
@@ -59,51 +72,48 @@ def _to_float64(samples, c, tile):
 
 
 @kernel
-def candidate_gains(tiles, points, per_block, start, stop, gains):
+def _candidate_gains(tiles, points, first, last, gains):
     """Count by how much each candidate would lower the potential.
 
     tiles                   inout: `Tiles`
     points  (t, d) float64  candidates, less the mean already
-    per_block               tiles a block
-    start, stop             the blocks to look at
-    gains   (b, t) float64  out: sums of weight · lowering in each block
+    first, last             the tiles to look at
+    gains   (t,)   float64  out: sums of weight · lowering
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per tile.
     samples, weight = tiles.samples, tiles.weight
     sq_closest, nearer = tiles.sq_closest, tiles.nearer
-    n_tiles, d = samples.shape[0], np.int64(samples.shape[1])
+    d = np.int64(samples.shape[1])
     dtype = sq_closest.dtype.type
     tile = np.empty((d, TILE))
     sq = np.empty(TILE)
-    lanes = np.empty((points.shape[0], TILE))
-    for block in range(start, stop):
-        lanes[:] = 0.0
-        for c in range(block * per_block, min((block + 1) * per_block, n_tiles)):
-            _to_float64(samples, c, tile)
-            for i in range(TILE):
-                nearer[c, i] = 0
-            for t in range(points.shape[0]):
-                sq_columns(tile, d, points, t, sq)
-                bit = np.uint16(1 << (t & 15))
-                for i in range(TILE):
-                    before = sq_closest[c, i]
-                    near = min(dtype(sq[i]), before)
-                    nearer[c, i] |= bit if near < before else np.uint16(0)
-                    lanes[t, i] += weight[c, i] * (np.float64(before) - np.float64(near))
+    lanes = np.zeros((points.shape[0], TILE))
+    for c in range(first, last):
+        _to_float64(samples, c, tile)
+        for i in range(TILE):
+            nearer[c, i] = 0
         for t in range(points.shape[0]):
-            total = 0.0
+            sq_columns(tile, d, points, t, sq)
+            bit = np.uint16(1 << (t & 15))
             for i in range(TILE):
-                total += lanes[t, i]
-            gains[block, t] = total
+                before = sq_closest[c, i]
+                near = min(dtype(sq[i]), before)
+                nearer[c, i] |= bit if near < before else np.uint16(0)
+                lanes[t, i] += weight[c, i] * (np.float64(before) - np.float64(near))
+    for t in range(points.shape[0]):
+        total = 0.0
+        for i in range(TILE):
+            total += lanes[t, i]
+        gains[t] = total
 
 
 @kernel
-def mark_candidates(tiles, points, start, stop, rows):
-    """Lower squared distances to the closest centres, were one of some candidates a centre.
+def _mark_candidates(tiles, orders, first, last, rows):
+    """Lower copies of the squared distances, as would candidates that are chosen.
 
     tiles                   `Tiles`
-    points  (m, d) float64  the candidates, less the mean already
-    start, stop             the tiles to look at
+    orders                  `Orders`
+    first, last             the tiles to look at
     rows    (m, n) float    inout: squared distances to the closest centres so far
     """
     samples = tiles.samples
@@ -111,39 +121,83 @@ def mark_candidates(tiles, points, start, stop, rows):
     dtype = rows.dtype.type
     tile = np.empty((d, TILE))
     sq = np.empty(TILE)
-    for c in range(start, stop):
+    for c in range(first, last):
         _to_float64(samples, c, tile)
-        for t in range(points.shape[0]):
-            sq_columns(tile, d, points, t, sq)
-            some = rows[t, c * TILE : (c + 1) * TILE]
+        for place in range(orders.head[CHOSEN]):
+            sq_columns(tile, d, orders.points, orders.chosen[place], sq)
+            some = rows[place, c * TILE : (c + 1) * TILE]
             for i in range(some.shape[0]):
                 some[i] = min(dtype(sq[i]), some[i])
 
 
 @kernel
-def lower_closest(tiles, points, best, start, stop, stale):
+def _lower_closest(tiles, orders, first, last, book, worker):
     """Let a new centre take the samples that are closest to it.
 
-    tiles                   inout: `Tiles`
-    points  (t, d) float64  candidates, less the mean already
-    best                    the one that is the new centre
-    start, stop             the tiles to look at
-    stale   (b,)   uint8    out: 1 for each stretch of samples with a change
+    tiles        inout: `Tiles`, as `_candidate_gains` has left it
+    orders       `Orders`, one candidate chosen
+    first, last  the tiles to look at
+    book         inout: `Book`
+    worker       by which thread losses are booked
     """
-    samples, sq_closest, nearer = tiles.samples, tiles.sq_closest, tiles.nearer
+    samples, weight = tiles.samples, tiles.weight
+    sq_closest, nearer = tiles.sq_closest, tiles.nearer
+    stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
     d = np.int64(samples.shape[1])
+    best, books = orders.chosen[0], orders.head[BOOKS]
     dtype = sq_closest.dtype.type
     tile = np.empty((d, TILE))
     sq = np.empty(TILE)
     mask = np.uint16(1 << (best & 15))
-    for c in range(start, stop):
-        hits = np.uint16(0)
+    for c in range(first, last):
+        hits = np.uint64(0)
         for i in range(TILE):
-            hits |= nearer[c, i]
-        if hits & mask == 0:
+            hits |= np.uint64(nearer[c, i] & mask != 0) << np.uint64(i)
+        if hits == 0:
             continue
         _to_float64(samples, c, tile)
-        sq_columns(tile, d, points, best, sq)
-        for i in range(TILE):
-            sq_closest[c, i] = min(dtype(sq[i]), sq_closest[c, i])
-        stale[c * TILE // STRETCH] = 1
+        sq_columns(tile, d, orders.points, best, sq)
+        if books:
+            while hits != 0:
+                lowest = hits & (~hits + np.uint64(1))
+                lane = np.int64(popcount(lowest - np.uint64(1)))
+                hits ^= lowest
+                near, before = dtype(sq[lane]), sq_closest[c, lane]
+                if near < before:  # the bit may be another candidate's
+                    book_fall(weight[c, lane], before, near, c * TILE + lane, stale, grid, fallen)
+                    sq_closest[c, lane] = near
+        else:
+            stale[c * TILE // STRETCH] = 1
+            for i in range(TILE):
+                sq_closest[c, i] = min(dtype(sq[i]), sq_closest[c, i])
+
+
+@kernel
+def work_off(tiles, orders, book, copies, leads, board, tally):
+    """Work off the blocks of a task, one of a team.
+
+    tiles, orders, book, copies  plain tuples, None for copies in float64
+    leads        bool            whether for the leader of the team, not for a helper
+    board        int64           inout: the team's counters
+    tally  (1,)  int64           by which thread losses are booked
+    """
+    tiles, orders, book = Tiles(*tiles), Orders(*orders), Book(*book)
+    copies = None if copies is None else Copies(*copies)
+    n_blocks = orders.gains.shape[0]
+    number = take_work(board, leads)
+    while number >= 0:
+        block = number % n_blocks
+        task = orders.head[TASK]
+        first, last = share_of(tiles.weight.shape[0], block, n_blocks)
+        if task == COMPARE:
+            _candidate_gains(tiles, orders.points, first, last, orders.gains[block])
+        elif task == MARK:
+            if copies is not None:
+                _mark_candidates(tiles, orders, first, last, copies.rows)
+        elif task >= RENEW:
+            keep_book(orders, book, copies, block)
+        else:
+            _lower_closest(tiles, orders, first, last, book, tally[0])
+        add_one(board, DONE)
+        number = take_work(board, leads)
+    await_work(board, leads)
