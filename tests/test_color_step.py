@@ -248,11 +248,13 @@ def test_plus_plus_equals_the_plain_sums(
     np.testing.assert_array_equal(picked, expected)
 
 
-def test_uniform_row_draws_what_choice_draws() -> None:
+def test_first_row_draws_what_choice_draws() -> None:
     for n in (1, 2, 7, 1000, 99_991):
         for seed in range(200):
             ours, theirs = np.random.RandomState(seed), np.random.RandomState(seed)
-            assert seeding.uniform_row(n, ours) == theirs.choice(n, p=np.full(n, 1 / n))
+            assert seeding.first_row(np.ones(n), True, ours) == theirs.choice(
+                n, p=np.full(n, 1 / n)
+            )
             assert ours.random_sample() == theirs.random_sample()
 
 

@@ -27,7 +27,7 @@ def test_sums_are_those_of_a_product(weighted, n_rows, n, rng):
     rows, weight = rng.random((n_rows, n), np.float32), rng.random(n, np.float32)
     if not weighted:
         weight[:] = 1
-    sums = gemv.RowSums(weight, n_rows)
+    sums = gemv.RowSums(weight, n_rows, not weighted)
     if not sums.proven:
         pytest.skip("the BLAS of this process adds up in no order that is known")
     found = [add_up(sums, weight, row, i)[0] for i, row in enumerate(rows)]
@@ -46,7 +46,7 @@ def test_no_sum_is_farther_off_than_said(weighted, kind, orders, rng, monkeypatc
         values[[0, BLOCK] if kind == "first" else -1] = 2.0**20
     weight = rng.random(n, np.float32) if weighted else np.ones(n, np.float32)
     monkeypatch.setattr(gemv, "_prove_once", lambda n_rows, n: [(order, False) for order in orders])
-    sums = gemv.RowSums(weight, 2)
+    sums = gemv.RowSums(weight, 2, not weighted)
     _, bound = add_up(sums, weight, values, 0)
     for some in (values, values * (rng.random(n) < 0.9).astype(np.float32)):
         exact = (weight.astype(float) * some).sum()
@@ -72,7 +72,7 @@ def test_the_last_samples_are_added_up_as_blas_does(rest, rng):
     weight = rng.random(n, np.float32)
     weight[-3:] *= 5000
     for n_rows in range(2, 9):
-        sums = gemv.RowSums(weight, n_rows)
+        sums = gemv.RowSums(weight, n_rows, False)
         if not sums.proven:
             pytest.skip("the BLAS of this process adds up in no order that is known")
         for _ in range(20):

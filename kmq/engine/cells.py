@@ -25,8 +25,8 @@ def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
     ----------
     X : (n, d) float32 or float64
         Samples of at most 24 features, C order, read-only.
-    weight : (n,) float64
-        Weights of the samples, read-only.
+    weight : (n,) or (1,) float64
+        Weights of the samples, or the one of all; read-only.
 
     Returns
     -------
@@ -45,11 +45,8 @@ def build_cells(X: NDArray, weight: NDArray[np.float64]) -> kernels.Cells:
         np.empty((n_cells, d + 2)),
     )
 
-    same = bool((weight == weight[0]).all())
-    weights = weight[:1] if same else weight
-
     def fill(worker: int, first: int, last: int) -> None:
-        kernels.fill_cells(X, weights, cells, first, last)
+        kernels.fill_cells(X, weight, cells, first, last)
 
     run_blocks(fill, n_cells, n_threads(), grain=256)
     return cells

@@ -63,7 +63,7 @@ class ColorSamples:
     @cached_property
     def weight(self) -> NDArray[np.float64]:
         """See `Samples`."""
-        return np.ones(len(self)) if self._weight is None else self._weight
+        return np.broadcast_to(1.0, len(self)) if self._weight is None else self._weight
 
     def foresee_variance(self) -> None:
         """See `Samples`: of colours it takes no time."""
@@ -78,10 +78,7 @@ class ColorSamples:
 
     def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray:
         """See `Samples`."""
-        if self._weight is None:
-            first = seeding.uniform_row(len(self), rng)
-        else:
-            first = rng.choice(len(self), p=self._weight / self._weight.sum())
+        first = seeding.first_row(self.weight, self._weight is None, rng)
         potential = ColorPotential(self.cells, k)
         picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
         return self._pixels[picked].astype(np.float64)

@@ -29,6 +29,8 @@ class RowSums:
         Weights.
     n_rows : int
         Rows of the product.
+    plain : bool
+        Whether all weights are 1.
 
     Attributes
     ----------
@@ -42,7 +44,7 @@ class RowSums:
         Sums of all that was rounded on the way.
     """
 
-    def __init__(self, weight: NDArray[np.float32], n_rows: int) -> None:
+    def __init__(self, weight: NDArray[np.float32], n_rows: int, plain: bool) -> None:
         self._weight = weight
         if n_rows <= MOST_SHARED_ROWS:
             rest = len(weight) % kernels.BLOCK
@@ -51,7 +53,6 @@ class RowSums:
             # How such rows are shared out hangs on their length and the threads BLAS has just now.
             self._ways = _prove(n_rows, len(weight))
         self.proven = self._ways is not None
-        plain = (weight == 1).all()
         orders = [order for order, _ in self._ways or ()]
         self.orders = np.array([kernels.PLAIN[o] if plain else o for o in orders], np.int64)
         # In four running sums there are twice the additions, to sums that are as large together.

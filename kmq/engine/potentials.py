@@ -92,7 +92,8 @@ class SinglePotential:
 
     def __init__(self, make: MakeFinder, table: Table, mean: NDArray, trials: int) -> None:
         self._book = open_book(table.weight)
-        self._sums = sums = RowSums(table.weight, trials)
+        plain = table.alike and table.weight[0] == 1
+        self._sums = sums = RowSums(table.weight, trials, plain)
         rows = np.empty((trials, len(table.weight)), np.float32)
         self._copies = Copies(rows, sums.orders, sums.parts, sums.climbs)
         self._finder = make(table, mean, self._book, self._copies, trials)

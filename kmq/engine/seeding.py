@@ -60,13 +60,9 @@ def kmeans_plusplus(
     (k,) intp
         The samples picked, in the order of picking.
     """
-    n, weight = len(table.X), table.weight
     trials = n_trials(k) if trials is None else trials
     potential = _choose_potential(table, centered, trials)
-    if (weight == weight[0]).all():
-        first = uniform_row(n, rng, float((weight[:1] / weight.sum())[0]))
-    else:
-        first = int(rng.choice(n, p=weight / weight.sum()))
+    first = first_row(table.weight, table.alike, rng)
     return pick(potential, first, k, trials, rng)
 
 
@@ -102,18 +98,21 @@ def pick(
     return picked
 
 
-def uniform_row(n: int, rng: np.random.RandomState, share: float | None = None) -> int:
-    """Draw one of `n` samples as ``rng.choice(n, p=np.full(n, share))`` does, in no time.
+def first_row(weight: NDArray, alike: bool, rng: np.random.RandomState) -> int:
+    """Draw a sample as ``rng.choice(n, p=weight / weight.sum())`` does.
 
-    `choice` looks its draw up in a running sum, whose rounding matters only where the draw
-    falls next to a step of it; there the sum is made.
+    `choice` looks its draw up in a running sum. Where all weights are alike, the rounding of this
+    matters only if the draw falls next to a step of it; else no sum is made.
     """
+    n = len(weight)
+    if not alike:
+        return int(rng.choice(n, p=weight / weight.sum()))
     draw = rng.random_sample()
     place = draw * n
     off = abs(place - round(place))
     if off > n * n * 2.0**-52:
         return int(place)
-    reached = np.full(n, 1 / n if share is None else share).cumsum()
+    reached = (weight / weight.sum()).cumsum(dtype=np.float64)
     return int(np.searchsorted(reached / reached[-1], draw, side="right"))
 
 

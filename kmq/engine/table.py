@@ -29,6 +29,11 @@ class Table:
         Samples, C order, read-only.
     weight : (n,), optional
         Their weights; 1 for each by default.
+
+    Attributes
+    ----------
+    alike : bool
+        Whether all weights are the same.
     """
 
     # No cached properties: up to Python 3.11 all tables share the lock of one, and a child that is
@@ -36,6 +41,7 @@ class Table:
 
     def __init__(self, X: NDArray, weight: NDArray | None = None) -> None:
         self.X = X
+        self.alike = weight is None or bool((weight == weight[0]).all())
         if weight is None:
             weight = np.ones(len(X), X.dtype)
         self.weight = np.ascontiguousarray(weight, X.dtype).view()
@@ -71,7 +77,8 @@ class Table:
         if self._cells is None:
             from kmq.engine.cells import build_cells
 
-            self._cells = build_cells(self.X, self.wide_weight)
+            weight = self.wide_weight
+            self._cells = build_cells(self.X, weight[:1] if self.alike else weight)
         return self._cells
 
     def foresee_variance(self) -> None:
