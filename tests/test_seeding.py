@@ -13,6 +13,7 @@ from kmq.engine.sketch_seeding import sketch_finder
 from kmq.engine.table import Table
 from kmq.engine.tile_seeding import tile_finder
 from kmq.kernels import draws
+from kmq.kernels.gemv import EIGHT, FOUR, FUSED
 
 FINDERS = [cell_finder, sketch_finder, tile_finder]
 MODULES = ("rounds", "tile_seeding")
@@ -101,9 +102,14 @@ def test_any_number_of_threads_draws_the_same(d, dtype, monkeypatch):
 
 @pytest.mark.parametrize("make", FINDERS)
 @pytest.mark.parametrize("trials", [1, 3, 21])
-@pytest.mark.parametrize("offset", [0.0, 1e3])
-def test_each_round_follows_the_definition_in_single_precision(make, trials, offset, rng):
-    X = (samples(5000, 3, "blobs") + offset).astype(np.float32)
+@pytest.mark.parametrize("kind", ["blobs", "offset", "tight"])
+def test_each_round_follows_the_definition_in_single_precision(make, trials, kind, rng):
+    X = samples(5000, 3, "blobs")
+    if kind == "offset":
+        X += 1e3
+    elif kind == "tight":  # candidates of one blob differ by less than a sum is rounded
+        X = rng.uniform(-10, 10, (40, 3))[rng.integers(40, size=5000)] + 1e-5 * X
+    X = X.astype(np.float32)
     mean = X.mean(axis=0)
     weight = rng.integers(0, 4, len(X)).astype(np.float32)
     potential = make_potential(make, X, trials, weight, mean)
@@ -313,6 +319,30 @@ def test_few_candidates_need_a_sum_in_single_precision(monkeypatch):
     if not potential._sums.proven:
         pytest.skip("the BLAS of this process adds up in no order that is known")
     assert sum(map(len, made)) < 6
+
+
+@pytest.mark.parametrize("make", FINDERS)
+@pytest.mark.parametrize("tight", [False, True])  # whether one candidate needs a sum, or several
+def test_each_candidate_is_added_up_in_its_own_order(make, tight, monkeypatch, rng):
+    """As BLAS takes the first rows otherwise than the last, on some processors."""
+    ways = [(FOUR, False), (FUSED, False), (EIGHT, False)]
+    monkeypatch.setattr(gemv, "_prove_once", lambda n_rows, n: ways)
+    X = samples(20_000, 3, "noise")
+    if tight:
+        X = X[rng.integers(99, size=len(X))] + 1e-5 * X
+    X = X.astype(np.float32)
+    weight = rng.random(len(X), np.float32)
+    potential = make_potential(make, X, len(ways), weight)
+    potential.start(5)
+    picked = set()
+    for _ in range(60):
+        candidates = potential.draw(rng.random(len(ways)))
+        best = list(candidates).index(potential.add_best(candidates))
+        if np.count_nonzero(candidates == candidates[best]) == 1:
+            total = gemv._sum(potential._book.sq_closest, weight, *ways[best])
+            assert potential._total == np.float32(total)
+            picked.add(best)
+    assert picked == {0, 1, 2}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
