@@ -14,7 +14,7 @@ from kmq.engine.threads import n_threads, run_blocks
 
 FLOATS = (np.float64, np.float32)
 # Values at a time to be added up.
-_VALUES = 1 << 19
+_VALUES = 1 << 20
 
 
 def read_only(array: NDArray) -> NDArray:
@@ -50,7 +50,7 @@ def _sums_to_finite(values: NDArray) -> bool:
                 finite = False
 
     n_blocks = -(-len(values) // _VALUES)
-    run_blocks(add_up, n_blocks, n_threads() if n_blocks > 4 else 1, grain=4)
+    run_blocks(add_up, n_blocks, n_threads() if n_blocks > 1 else 1)
     return finite
 
 

@@ -12,7 +12,7 @@ from kmq.kernels.rounds import Copies
 
 _MOST_BLOCKS = 32
 # Cells from which on a round is worth more than one thread.
-_TEAM_CELLS = 1000
+_THREADED_CELLS = 1000
 
 
 def cell_finder(
@@ -49,10 +49,11 @@ def cell_finder(
     return Finder(
         kernels.work_off,
         (cells, closest),
-        lambda rows: table.shifted(rows, mean),
-        book,
-        copies,
-        trials,
-        min(_MOST_BLOCKS, -(-n_cells // BUNDLE)),
-        n_cells >= _TEAM_CELLS,
+        shift=lambda rows: table.shifted(rows, mean),
+        shape=(trials, table.X.shape[1]),
+        book=book,
+        copies=copies,
+        trials=trials,
+        most_blocks=min(_MOST_BLOCKS, -(-n_cells // BUNDLE)),
+        threaded=n_cells >= _THREADED_CELLS,
     )

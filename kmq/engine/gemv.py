@@ -37,7 +37,7 @@ class RowSums:
     proven : bool
         Whether the order is known in which the BLAS of this process adds up.
     orders : (t,) int64
-        The orders of the rows.
+        The orders of the rows; none where they are not known.
     parts : (t, p) float32
         Sums of blocks of rows.
     climbs : (t, g) float64

@@ -20,8 +20,8 @@ from kmq.kernels.rounds import COPY, MARK, RENEW, SUM, SUM_COPIES, Copies
 # so many candidates a round.
 MakeFinder = Callable[[Table, NDArray, draws.Book, Copies | None, int], Finder]
 
-# From this many stretches to add up again on, a team gains.
-_TEAM_STRETCHES = 400
+# From this many stretches to add up again on, a second thread gains.
+_THREADED_STRETCHES = 400
 # Products below this are no normal numbers any more, and rounded by more than in proportion.
 _LEAST_POTENTIAL = 1e-25
 
@@ -29,7 +29,7 @@ _LEAST_POTENTIAL = 1e-25
 class DoublePotential:
     """The potential of many float64 samples, in sums of any order.
 
-    Memory: 8 n bytes, 25 for each 128 samples, and 8 more for every thread, besides the finder's.
+    Memory: 8 n bytes, and for each 128 samples 17 bytes and 8 a thread, besides the finder's.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class DoublePotential:
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
-        if np.count_nonzero(self._book.stale) >= _TEAM_STRETCHES:
+        if np.count_nonzero(self._book.stale) >= _THREADED_STRETCHES:
             self._finder.do(RENEW)
         else:
             draws.renew_double(self._book, 0, len(self._book.stale))
@@ -76,7 +76,8 @@ class SinglePotential:
     float64 tell which candidates can have the lowest potential: few need such a sum. Where the
     order is not known, all do, and BLAS makes it.
 
-    Memory: as `DoublePotential` but for 4 n bytes, and 4 n for each candidate that needs a sum.
+    Memory: 4 n bytes, 4 n for each candidate that needs a sum, and for each 128 samples 13 bytes
+    and 8 a thread, besides the finder's.
 
     Parameters
     ----------
@@ -109,7 +110,8 @@ class SinglePotential:
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.intp]:
         """See `Potential`."""
-        if np.count_nonzero(self._book.stale) >= _TEAM_STRETCHES:
+        if np.count_nonzero(self._book.stale) >= _THREADED_STRETCHES:
+            draws.guess_grids(self._book, self._total)
             self._finder.do(RENEW)
         order = np.argsort(uniform)
         found = np.empty(len(uniform), np.intp)

@@ -38,41 +38,46 @@ class Finder:
     Parameters
     ----------
     work_off : callable
-        Kernel that works off a team's tasks; its arguments are these parts, orders, book, copies.
+        Kernel that works off a team's tasks. Its arguments are these parts, orders, book and
+        copies, and those that `Team` adds.
     parts : tuple
         The samples, laid out as the kernel wants them.
     shift : callable
-        Gives (t, d) float64 points from the numbers of t candidates.
+        Gives (p, d) float64 points from the numbers of t candidates.
+    shape : (int, int)
+        Shape of the points: p ≥ t, d.
     book : Book
         Where losses are booked.
     copies : Copies, optional
         Squared distances to be copied, in float32.
     trials : int
-        Candidates a round.
-    n_blocks : int
-        Blocks of a task: set by the shapes alone, so that sums are.
+        Candidates a round: t.
+    most_blocks : int
+        Blocks of a task, where it is worth more than one thread. Set by the shapes alone, so that
+        sums are.
     threaded : bool
-        Whether a task is worth more than one thread.
+        Whether it is.
     """
 
     def __init__(
         self,
         work_off: Callable[..., Any],
         parts: tuple[Any, ...],
+        *,
         shift: Callable[[NDArray[np.intp]], NDArray[np.float64]],
+        shape: tuple[int, int],
         book: Book,
         copies: kernels.Copies | None,
         trials: int,
-        n_blocks: int,
+        most_blocks: int,
         threaded: bool,
     ) -> None:
         self._shift = shift
-        first = shift(np.zeros(trials, np.intp))
         self._orders = kernels.Orders(
             np.zeros(3, np.int64),
             np.zeros(trials, np.int64),
-            np.empty_like(first),
-            np.zeros((n_blocks, trials)),
+            np.empty(shape),
+            np.zeros((most_blocks if threaded else 1, trials)),
         )
         self._rounds = 0
         # Not more than can book; whoever asks again may be told another number.
@@ -89,7 +94,7 @@ class Finder:
         self._team.work(len(self._orders.gains))
 
     def start(self, first: int | np.intp) -> None:
-        """Make a sample the first centre."""
+        """Make a sample the first centre: once, before all else."""
         trials = len(self._orders.chosen)
         self._orders.points[:] = self._shift(np.full(trials, first))
         self.do(kernels.START, 0)

@@ -11,9 +11,10 @@ from kmq.kernels import sketch_seeding as kernels
 from kmq.kernels.draws import Book
 from kmq.kernels.rounds import Copies
 
-_MOST_BLOCKS = 64
+# Blocks of a task, of so many tiles at least.
+_MOST_BLOCKS, _TILES = 64, 16
 # Values from which on a round is worth more than one thread.
-_THREADED_VALUES = 400_000
+_THREADED_VALUES = 100_000
 # Samples that lie closer together are not told apart by a sketch.
 _LEAST_WIDTH = 1e-100
 
@@ -61,10 +62,11 @@ def sketch_finder(
     return Finder(
         kernels.work_off,
         (field,),
-        shift,
-        book,
-        copies,
-        trials,
-        min(_MOST_BLOCKS, n_tiles),
-        threaded,
+        shift=shift,
+        shape=(len(by_fours), d),
+        book=book,
+        copies=copies,
+        trials=trials,
+        most_blocks=min(_MOST_BLOCKS, -(-n_tiles // _TILES)),
+        threaded=threaded,
     )

@@ -3,7 +3,6 @@
 import ctypes
 import os
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
@@ -30,8 +29,10 @@ def _other_cores() -> set[int]:
     return os.sched_getaffinity(0) - {current()} if current else set()
 
 
-def _keep_to(cores: set[int], work_off: Callable[..., Any], *args: Any) -> None:
-    """Work off on some cores, and let the thread run where it could before when done.
+def _help(
+    cores: set[int], away: list[bool], member: int, work_off: Callable[..., Any], *args: Any
+) -> None:
+    """Work off on some cores; then run where the thread could before, and say to be away.
 
     A scheduler likes to wake a thread where the waking one runs. Two threads that spin on one
     core take turns of some milliseconds, which is longer than a whole fit.
@@ -48,6 +49,7 @@ def _keep_to(cores: set[int], work_off: Callable[..., Any], *args: Any) -> None:
         if before:
             with suppress(OSError):
                 os.sched_setaffinity(0, before)
+        away[member] = True
 
 
 class Team:
@@ -72,27 +74,32 @@ class Team:
     def __init__(
         self, work_off: Callable[..., Any], work: tuple[Any, ...], tallies: NDArray[np.int64]
     ) -> None:
+        self._board = np.zeros(BOARD, np.int64)
         self._work_off = work_off
         # Plain tuples reach a kernel in half the time that named ones take.
         self._work = tuple(tuple(part) if isinstance(part, tuple) else part for part in work)
         self._tallies = tallies
-        self._board = np.zeros(BOARD, np.int64)
-        self._helpers = [self._call(tally) for tally in tallies[1:]]
+        # By flags of our own: an interrupt while a future is asked may leave it locked for ever.
+        self._away = [True] * (len(tallies) - 1)
+        self._call_helpers()
 
     def work(self, n_chunks: int) -> None:
         """Do a piece of work."""
         board = self._board
         board[LEAVE] = 0
         open_work(board, n_chunks)
-        for i, helper in enumerate(self._helpers):
-            if helper is None or helper.done():
-                self._helpers[i] = self._call(self._tallies[i + 1])
+        self._call_helpers()
         self._work_off(*self._work, True, board, self._tallies[0])
 
-    def _call(self, tally: NDArray[np.int64]) -> Future | None:
-        """Send for a helper."""
-        task = partial(_keep_to, _other_cores(), self._work_off)
-        return submit(len(self._tallies) - 1, task, *self._work, False, self._board, tally)
+    def _call_helpers(self) -> None:
+        """Send for the helpers that are away."""
+        for member, away in enumerate(self._away):
+            if away:
+                self._away[member] = False
+                task = partial(_help, _other_cores(), self._away, member, self._work_off)
+                args = (*self._work, False, self._board, self._tallies[member + 1])
+                if submit(len(self._away), task, *args) is None:
+                    self._away[member] = True
 
     def dismiss(self) -> None:
         """Let the helpers go to other work."""

@@ -11,9 +11,10 @@ from kmq.kernels.draws import Book
 from kmq.kernels.rounds import Copies
 from kmq.kernels.rows import TILE
 
-_MOST_BLOCKS = 64
+# Blocks of a task, of so many tiles at least.
+_MOST_BLOCKS, _TILES = 64, 16
 # Values from which on a round is worth more than one thread.
-_THREADED_VALUES = 100_000
+_THREADED_VALUES = 50_000
 
 
 def tile_finder(
@@ -42,10 +43,11 @@ def tile_finder(
     return Finder(
         kernels.work_off,
         (tiles,),
-        lambda rows: table.shifted(rows, mean),
-        book,
-        copies,
-        trials,
-        min(_MOST_BLOCKS, n_tiles),
-        threaded,
+        shift=lambda rows: table.shifted(rows, mean),
+        shape=(trials, d),
+        book=book,
+        copies=copies,
+        trials=trials,
+        most_blocks=min(_MOST_BLOCKS, -(-n_tiles // _TILES)),
+        threaded=threaded,
     )

@@ -158,13 +158,13 @@ def _mark_candidates(cells, closest, orders, first, last, rows):
 
 
 @kernel
-def _lower_cells(cells, closest, orders, start, stop, book, worker):
+def _lower_cells(cells, closest, orders, first, last, book, worker):
     """Lower the squared distance to the closest centre where a new centre is closer.
 
     cells        `Cells`
     closest      inout: `Closest`
     orders       `Orders`, one candidate chosen
-    start, stop  the bundles to look at
+    first, last  the bundles to look at
     book         inout: `Book`
     worker       by which thread losses are booked
     """
@@ -175,7 +175,7 @@ def _lower_cells(cells, closest, orders, start, stop, book, worker):
     n_cells = sq_closest.shape[0]
     points, t, books = orders.points, orders.chosen[0], orders.head[BOOKS]
     sq = np.empty(CELL)
-    for b in range(start, stop):
+    for b in range(first, last):
         if _beyond(mid, half, sq_farthest, 1, b, points, t):
             continue
         farthest_of_bundle = sq_closest.dtype.type(0)
@@ -224,7 +224,7 @@ def work_off(cells, closest, orders, book, copies, leads, board, tally):
                 _mark_candidates(cells, closest, orders, first, last, copies.rows)
         elif task >= RENEW:
             keep_book(orders, book, copies, block)
-        else:
+        else:  # START as well: the first point is closer than none
             _lower_cells(cells, closest, orders, first, last, book, tally[0])
         add_one(board, DONE)
         number = take_work(board, leads)

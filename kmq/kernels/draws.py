@@ -252,8 +252,34 @@ def _sum_run(book, start, stop, mark):
 
 
 @kernel
+def guess_grids(book, total):
+    """Foresee the grids of stale stretches: each has its old share of a new total.
+
+    book   inout: `Book` in float32
+    total  float  where the running sum will end
+    """
+    sums, stale, grid = book.sums, book.stale, book.grid
+    whole = 0.0
+    for b in range(sums.shape[0]):
+        whole += max(sums[b], 0.0)
+    # Before anything is known, one stretch is like another.
+    blank = whole == 0.0
+    share = np.float64(total) / (sums.shape[0] if blank else whole)
+    if not 0.0 < share < np.inf:
+        return
+    reached = 0.0
+    mark = math.ldexp(1.0, math.frexp(np.float64(_LEAST))[1])
+    for b in range(sums.shape[0]):
+        while reached >= 2.0 * mark and mark < _GREATEST:
+            mark *= 2.0
+        if stale[b] and reached >= mark:
+            grid[b] = mark
+        reached += share * (1.0 if blank else max(sums[b], 0.0))
+
+
+@kernel
 def renew_single(book, start, stop):
-    """Add up again the stale stretches whose grid is known, on the guess that it stays.
+    """Add up again the stale stretches whose grid is known, on the guess that it is right.
 
     book         inout: `Book` in float32
     start, stop  the stretches to look at

@@ -23,7 +23,7 @@ TASK, CHOSEN, BOOKS = range(3)
 
 
 class Orders(NamedTuple):
-    """What a team is to do next; written by the leader.
+    """What a team is to do next; written by the leader, but for what is marked as out.
 
     head    (3,)   int64    the task; the number of candidates chosen; whether losses are booked,
                             or else stretches called stale
@@ -42,7 +42,7 @@ class Copies(NamedTuple):
     """Copies of `sq_closest` in float32, a row for each candidate, to be added up as BLAS does.
 
     rows    (t, n) float32  squared distances to the closest centre, were a candidate one
-    orders  (t,)   int64    in which order the row of each candidate is added up
+    orders  (t,)   int64    in which order the row of each candidate is added up; none if unknown
     parts   (t, p) float32  out: sums of blocks, by place among those chosen
     climbs  (t, g) float64  out: sums of all that was rounded on the way
     """

@@ -67,15 +67,15 @@ def _sq_distances_4(X, i, mean, points, first, sq):
 
 
 @kernel
-def _start_field(field, points, first, last, book):
+def _start_field(field, points, first, last, sq_closest):
     """Make a point the first centre.
 
-    field                    inout: `Field`
-    points   (., d) float64  the centre, less the mean already, and others
-    first, last              the tiles to look at
-    book                     inout: `Book`
+    field                       inout: `Field`
+    points      (., d) float64  the centre, less the mean already, and others
+    first, last                 the tiles to look at
+    sq_closest  (n,)   float    out: squared distances to it
     """
-    X, mean, sq_closest = field.X, field.mean, book.sq_closest
+    X, mean = field.X, field.mean
     n, d = X.shape
     step = field.step[0]
     for c in range(first, last):
@@ -87,7 +87,6 @@ def _start_field(field, points, first, last, book):
             else:
                 field.limits[c, lane] = 0.0
             field.nearer[c, lane] = 0
-        book.stale[c * TILE // STRETCH] = 1
 
 
 @kernel
@@ -228,7 +227,7 @@ def work_off(field, orders, book, copies, leads, board, tally):
             if copies is not None:
                 _mark_candidates(field, orders, first, last, copies.rows)
         elif task == START:
-            _start_field(field, orders.points, first, last, book)
+            _start_field(field, orders.points, first, last, book.sq_closest)
         elif task >= RENEW:
             keep_book(orders, book, copies, block)
         else:

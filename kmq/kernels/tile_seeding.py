@@ -57,8 +57,7 @@ def fill_tiles(X, weight, mean, start, stop, tiles):
         for i in range(TILE):
             row = min(c * TILE + i, n - 1)
             tiles.weight[c, i] = weight[row] if c * TILE + i < n else 0.0
-            tiles.sq_closest[c, i] = np.inf
-            tiles.nearer[c, i] = 1
+            tiles.nearer[c, i] = 1  # the first point, to start with
             for f in range(d):
                 tiles.samples[c, f, i] = X[row, f] - mean[f]
 
@@ -116,7 +115,7 @@ def _mark_candidates(tiles, orders, first, last, rows):
     first, last             the tiles to look at
     rows    (m, n) float    inout: squared distances to the closest centres so far
     """
-    samples = tiles.samples
+    samples, points, chosen = tiles.samples, orders.points, orders.chosen
     d = np.int64(samples.shape[1])
     dtype = rows.dtype.type
     tile = np.empty((d, TILE))
@@ -124,7 +123,7 @@ def _mark_candidates(tiles, orders, first, last, rows):
     for c in range(first, last):
         _to_float64(samples, c, tile)
         for place in range(orders.head[CHOSEN]):
-            sq_columns(tile, d, orders.points, orders.chosen[place], sq)
+            sq_columns(tile, d, points, chosen[place], sq)
             some = rows[place, c * TILE : (c + 1) * TILE]
             for i in range(some.shape[0]):
                 some[i] = min(dtype(sq[i]), some[i])
@@ -144,7 +143,7 @@ def _lower_closest(tiles, orders, first, last, book, worker):
     sq_closest, nearer = tiles.sq_closest, tiles.nearer
     stale, grid, fallen = book.stale, book.grid, book.fallen[worker]
     d = np.int64(samples.shape[1])
-    best, books = orders.chosen[0], orders.head[BOOKS]
+    points, best, books = orders.points, orders.chosen[0], orders.head[BOOKS]
     dtype = sq_closest.dtype.type
     tile = np.empty((d, TILE))
     sq = np.empty(TILE)
@@ -156,7 +155,7 @@ def _lower_closest(tiles, orders, first, last, book, worker):
         if hits == 0:
             continue
         _to_float64(samples, c, tile)
-        sq_columns(tile, d, orders.points, best, sq)
+        sq_columns(tile, d, points, best, sq)
         if books:
             while hits != 0:
                 lowest = hits & (~hits + np.uint64(1))
@@ -196,7 +195,7 @@ def work_off(tiles, orders, book, copies, leads, board, tally):
                 _mark_candidates(tiles, orders, first, last, copies.rows)
         elif task >= RENEW:
             keep_book(orders, book, copies, block)
-        else:
+        else:  # START as well: the first point is closer than none
             _lower_closest(tiles, orders, first, last, book, tally[0])
         add_one(board, DONE)
         number = take_work(board, leads)
