@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import time
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -18,6 +19,19 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip("the photos and tables of ../shared are not on this machine")
     return path
+
+
+@pytest.fixture
+def wait_until():
+    """Wait for what another thread does; fail where it has not in ten seconds."""
+
+    def wait(holds):
+        deadline = time.monotonic() + 10
+        while not holds():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    return wait
 
 
 @pytest.fixture

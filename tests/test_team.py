@@ -17,15 +17,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def wait_until(holds):
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
 @pytest.fixture
-def worked():
+def worked(wait_until):
     """Let a helper do one piece of work; where it ran, what it was kept to and left with."""
     current = _current_core()
     seen = {}
@@ -67,7 +60,7 @@ def test_helper_runs_anywhere_where_its_leader_has_one_core(worked):
     assert seen["cores"] == seen["after"] == before
 
 
-def test_helpers_leave_a_team_that_is_gone():
+def test_helpers_leave_a_team_that_is_gone(wait_until):
     def work_off(leads, board, tally):
         while board[LEAVE] == 0:
             time.sleep(0.001)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine import seeding
-from kmq.engine.color_seeding import ColorPotential
+from kmq.engine.color_seeding import pick_colors
 from kmq.engine.color_step import ColorCells, ColorStep
 from kmq.engine.colors import ColorSet, distinct_colors
 from kmq.engine.steps import Step
@@ -78,14 +78,12 @@ class ColorSamples:
 
     def plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray:
         """See `Samples`."""
-        first = seeding.first_row(self.weight, self._weight is None, rng)
-        potential = ColorPotential(self.cells, k)
-        picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
+        picked = pick_colors(self.cells, self.weight, self._weight is None, k, rng)
         return self._pixels[picked].astype(np.float64)
 
     def random(self, k: int, rng: np.random.RandomState) -> NDArray:
         """See `Samples`."""
-        return self._pixels[seeding.random_rows(len(self), k, self.weight, rng)].astype(np.float64)
+        return self._pixels[seeding.random_rows(self.weight, k, rng)].astype(np.float64)
 
     def spread(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """See `Samples`."""

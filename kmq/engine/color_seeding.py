@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from kmq.engine import seeding
 from kmq.engine.color_step import ColorCells
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.kernels import color_seeding as kernels
@@ -10,6 +11,33 @@ from kmq.kernels.colors import CELL, GROUP
 
 # From this many pixels on, summing them is worth waking a thread for.
 _THREADED_PIXELS = 200_000
+
+
+def pick_colors(
+    cells: ColorCells, weight: NDArray, alike: bool, k: int, rng: np.random.RandomState
+) -> NDArray[np.intp]:
+    """Pick `k` pixels, or colours that do not know theirs, as a start by greedy k-means++.
+
+    Parameters
+    ----------
+    cells : ColorCells
+        The colours.
+    weight : (n,)
+        Weights of what is picked from.
+    alike : bool
+        Whether these are all the same.
+    k : int
+        Number of centres.
+    rng : numpy.random.RandomState
+        The source of randomness.
+
+    Returns
+    -------
+    (k,) intp
+        What is picked, in the order of picking.
+    """
+    first = seeding.first_row(weight, alike, rng)
+    return seeding.pick(ColorPotential(cells, k), first, k, seeding.n_trials(k), rng)
 
 
 class ColorPotential:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kmq.engine import seeding
 from kmq.engine.color_step import ColorCells, ColorStep
 from kmq.engine.colors import ColorSet, morton_bits
 from kmq.engine.lloyd import Fit, lloyd
@@ -151,8 +152,7 @@ class PaletteSamples:
     def start(self, k: int, init: str, rng: np.random.RandomState) -> NDArray[np.float64]:
         """(k, d) centres to start from."""
         if init == "random":
-            share = self.weight / self.weight.sum()
-            return self.floats[rng.choice(len(self.floats), k, replace=False, p=share)]
+            return self.floats[seeding.random_rows(self.weight, k, rng)]
         if init == "auto" and self.floats.shape[1] == 3:
             from kmq.engine.palette_start import good_start
 
@@ -163,16 +163,11 @@ class PaletteSamples:
 
     def _plus_plus(self, k: int, rng: np.random.RandomState) -> NDArray[np.float64]:
         """(k, d) colours picked by k-means++."""
-        from kmq.engine import seeding
-
         if self._cells is None:
             return FloatSamples(self.floats, self.weight).plus_plus(k, rng)
-        from kmq.engine.color_seeding import ColorPotential
+        from kmq.engine.color_seeding import pick_colors
 
-        first = int(rng.choice(len(self.floats), p=self.weight / self.weight.sum()))
-        potential = ColorPotential(self._cells, k)
-        picked = seeding.pick(potential, first, k, seeding.n_trials(k), rng)
-        return self.floats[picked]
+        return self.floats[pick_colors(self._cells, self.weight, False, k, rng)]
 
 
 def fit_palette(

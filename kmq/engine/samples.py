@@ -99,7 +99,7 @@ class FloatSamples:
 
     def random(self, k: int, rng: np.random.RandomState) -> NDArray:
         """See `Samples`."""
-        return self.floats[seeding.random_rows(len(self), k, self.weight, rng)]
+        return self.floats[seeding.random_rows(self.weight, k, rng)]
 
     def spread(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """See `Samples`."""

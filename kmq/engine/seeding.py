@@ -27,9 +27,9 @@ def n_trials(k: int) -> int:
     return 2 + int(np.log(k))
 
 
-def random_rows(n: int, k: int, weight: NDArray, rng: np.random.RandomState) -> NDArray[np.intp]:
+def random_rows(weight: NDArray, k: int, rng: np.random.RandomState) -> NDArray[np.intp]:
     """`k` different samples, drawn in proportion to their weights."""
-    return rng.choice(n, size=k, replace=False, p=weight / weight.sum())
+    return rng.choice(len(weight), size=k, replace=False, p=weight / weight.sum())
 
 
 def kmeans_plusplus(

@@ -37,7 +37,8 @@ class Book(NamedTuple):
     """Shares of the samples, and what is known of their stretches, of which there are b.
 
     weight      (n,)   float    weights of the samples
-    sq_closest  (n,)   float    squared distances to the closest centre so far
+    sq_closest  (≥n,)  float    squared distances to the closest centre so far, room for whole
+                                stretches
     sums        (b,)   float64  sums of weight · squared distance. In float32: what a stretch adds
                                 to a running sum while this is below twice the stretch's grid; -1
                                 where a tie of rounding makes that depend on the running sum

@@ -73,24 +73,23 @@ def keep_book(orders, book, copies, block):
     if copies is None:
         first, last = share_of(book.stale.shape[0], block, n_blocks)
         renew_double(book, first, last)
+    elif task == RENEW:
+        first, last = share_of(book.stale.shape[0], block, n_blocks)
+        renew_single(book, first, last)
+    elif task == COPY:
+        first, last = share_of(copies.rows.shape[1], block, n_blocks)
+        for place in range(orders.head[CHOSEN]):
+            copies.rows[place, first:last] = book.sq_closest[first:last]
     else:
-        if task == RENEW:
-            first, last = share_of(book.stale.shape[0], block, n_blocks)
-            renew_single(book, first, last)
-        elif task == COPY:
-            first, last = share_of(copies.rows.shape[1], block, n_blocks)
-            for place in range(orders.head[CHOSEN]):
-                copies.rows[place, first:last] = book.sq_closest[first:last]
-        else:
-            first, last = share_of(copies.climbs.shape[1], block, n_blocks)
-            for place in range(orders.head[CHOSEN]):
-                values = copies.rows[place] if task == SUM_COPIES else book.sq_closest
-                add_up_blocks(
-                    values,
-                    book.weight,
-                    copies.orders[orders.chosen[place]],
-                    first,
-                    last,
-                    copies.parts[place],
-                    copies.climbs[place],
-                )
+        first, last = share_of(copies.climbs.shape[1], block, n_blocks)
+        for place in range(orders.head[CHOSEN]):
+            values = copies.rows[place] if task == SUM_COPIES else book.sq_closest
+            add_up_blocks(
+                values,
+                book.weight,
+                copies.orders[orders.chosen[place]],
+                first,
+                last,
+                copies.parts[place],
+                copies.climbs[place],
+            )

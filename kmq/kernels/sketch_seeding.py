@@ -73,7 +73,7 @@ def _start_field(field, points, first, last, sq_closest):
     field                       inout: `Field`
     points      (., d) float64  the centre, less the mean already, and others
     first, last                 the tiles to look at
-    sq_closest  (n,)   float    out: squared distances to it
+    sq_closest  (≥n,)  float    out: squared distances to it
     """
     X, mean = field.X, field.mean
     n, d = X.shape
@@ -96,7 +96,7 @@ def _candidate_gains(field, points, first, last, sq_closest, gains):
     field                      inout: `Field`
     points      (p, d) float64 candidates, less the mean already; p is a multiple of 4
     first, last                the tiles to look at
-    sq_closest  (n,)   float   squared distance to the closest centre so far
+    sq_closest  (≥n,)  float   squared distance to the closest centre so far
     gains       (t,)   float64 out: sums of weight · lowering, of the first t ≤ p candidates
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per tile.
