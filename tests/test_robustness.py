@@ -320,6 +320,40 @@ def test_ctrl_c_ends_a_fit_and_leaves_it_unfitted(start, plain):
     assert out.split()[-2:] == ["interrupted", "False"]
 
 
+INTERRUPTS = """
+import signal
+from time import perf_counter
+import numpy as np
+from kmq import KMeans
+from kmq.engine.pool import submit
+X = np.random.default_rng(0).random((20_000, 8))
+km = KMeans(8, max_iter=3, random_state=0)
+for _ in range(2):
+    begun = perf_counter()
+    expected = km.fit(X).inertia_
+took = perf_counter() - begun
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+heard = 0
+for delay in np.linspace(1e-4, took, 1000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        km.fit(X)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        heard += 1
+print(heard > 100, km.fit(X).inertia_ == expected, submit(1, int).result())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timers that send signals")
+def test_ctrl_c_at_any_moment_leaves_threads_that_work_and_end(start, plain):
+    process = start(INTERRUPTS)
+    # Where one is heard inside a destructor, Python tells of it, and goes on.
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.split() == ["True", "True", "0"]
+
+
 def test_import_alone_loads_nothing_heavy(start):
     code = """
 import sys

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
+from kmq.engine.pool import submit
 from kmq.engine.team import Team, _current_core
-from kmq.engine.threads import submit
 from kmq.kernels.team import LEAVE
 
 pytestmark = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.threads import submit
+from kmq.engine.pool import submit
 from kmq.kernels.team import BOARD, LEAVE, open_work
 
 
@@ -106,4 +106,5 @@ class Team:
         self._board[LEAVE] = 1
 
     def __del__(self) -> None:
-        self.dismiss()
+        if hasattr(self, "_board"):  # an interrupt may have come before
+            self.dismiss()

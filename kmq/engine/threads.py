@@ -8,34 +8,31 @@ result.
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from threading import Lock
 from typing import Any, TypeVar
 
+from kmq.engine.pool import submit
+
 T = TypeVar("T")
 
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
-_pool_lock = Lock()
 _blas_lock = Lock()
 _blas_users = 0
 _blas_limit: Any = None
 
 
-def _forget_pool() -> None:
-    """Let a forked child make threads of its own; its parent's fits did not come along."""
-    global _pool, _pool_size, _pool_lock, _blas_lock, _blas_users
-    _pool, _pool_size, _pool_lock = None, 0, Lock()
+def _forget_fits() -> None:
+    """Undo in a forked child what its parent's fits did, which did not come along."""
+    global _blas_lock, _blas_users
     if _blas_users:
         _blas_limit.restore_original_limits()
     _blas_lock, _blas_users = Lock(), 0
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_fits)
 
 
 def positive_int(text: str | None) -> int | None:
@@ -71,24 +68,6 @@ def n_threads() -> int:
     if layer is not None and layer._is_initialized:
         limits.append(layer.get_num_threads())
     return max(1, min(limits))
-
-
-def _workers(size: int) -> ThreadPoolExecutor:
-    """The shared pool, at least `size` strong."""
-    global _pool, _pool_size
-    with _pool_lock:
-        if _pool is None or _pool_size < size:
-            _pool = ThreadPoolExecutor(size, thread_name_prefix="kmq")
-            _pool_size = size
-        return _pool
-
-
-def submit(size: int, function: Callable[..., T], *args: Any) -> Future[T] | None:
-    """Call a function on one of the `size` shared threads; None where none can be had."""
-    try:
-        return _workers(size).submit(function, *args)
-    except RuntimeError:  # the interpreter is shutting down: no new threads
-        return None
 
 
 def begin(function: Callable[[], T]) -> Callable[[], T]:
