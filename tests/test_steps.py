@@ -156,6 +156,21 @@ def test_one_cluster_with_heavy_samples_far_off_has_a_history(rng):
 
 
 @pytest.mark.parametrize("make", FAST)
+def test_samples_that_move_within_narrow_heaps_are_booked(make, rng):
+    """Little is left of the inertia from the first iteration on, and samples move in all."""
+    d = 3 if make is CellStep else 20
+    heaps = rng.uniform(-100, 100, (6, d))
+    X = heaps[rng.integers(6, size=4000)] + 0.1 * rng.standard_normal((4000, d))
+    centers = np.concatenate([heaps + 0.01, heaps - 0.01])
+    plain, fast = (
+        lloyd(step(read_only(X), np.ones(len(X)), 12), centers.copy(), max_iter=15, tol=0.0)
+        for step in (DenseStep, make)
+    )
+    assert plain.n_iter == fast.n_iter == 15
+    np.testing.assert_allclose(plain.inertia_history, fast.inertia_history, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", FAST)
 def test_sums_do_not_drift(make):
     X = samples("offset", 6000, 6) if make is not CellStep else samples("offset", 6000, 2)
     step = make(read_only(X), np.ones(len(X)), 50)

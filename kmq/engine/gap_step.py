@@ -1,20 +1,19 @@
 """The step for some ten features: samples are visited when their alarm comes."""
 
+from math import isnan
+
 import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.dense import BlockStep
 from kmq.engine.steps import TieRule, block_rows
 from kmq.engine.team import Team
-from kmq.engine.threads import run_blocks
 from kmq.kernels import dense
 from kmq.kernels import gaps as kernels
 from kmq.kernels.scan import n_places
 
 # The fewest samples a block: some microseconds of work.
 _LEAST_ROWS = 256
-# Values of which a thread adds up rows as quickly as another is woken.
-_LEAST_VALUES = 1 << 20
 # Multiplications an iteration from which a helper is worth the wait for it.
 _LEAST_TEAM_WORK = 1_000_000
 # Operations a piece of work: some tenths of a second, so that Ctrl-C is heard.
@@ -41,21 +40,17 @@ class GapStep(BlockStep):
         self._n_blocks = -(-n // self._rows)
         if n * d * k < _LEAST_TEAM_WORK:
             self._threads = 1
-        self._sum_threads = self._threads if X.size >= _LEAST_VALUES else 1
-        # Any point amid the samples will do.
-        some = np.sort(X[:: max(1, n >> 6)], axis=0)
-        middle = some[len(some) // 2]
-        self._middle = middle.astype(np.float64)[np.newaxis]
-        shift = middle if X.dtype == np.float64 else np.zeros(d, X.dtype)
         self._state = kernels.State(
             np.full(n, -1, np.int32),
             np.full(n, -np.inf, np.float32),
             np.zeros((self._n_blocks, k, d)),
             np.zeros((self._n_blocks, k, 2)),
             np.zeros(self._n_blocks),
+            np.zeros(self._n_blocks),
         )
         self._orders = kernels.Orders(
-            shift,
+            np.zeros(2, np.int64),
+            np.zeros(d, X.dtype),
             np.full((n_places(k), d), np.inf, np.float32),
             np.zeros(k, np.float32),
             np.zeros((k, d), X.dtype),
@@ -63,19 +58,20 @@ class GapStep(BlockStep):
             np.zeros(k),
             np.zeros(k, np.float32),
             np.zeros(k, np.float32),
-            self._middle,
+            np.zeros((k, d)),
         )
+        self._changes = np.zeros((self._threads, 1), np.int64)
+        work = (X, weight, self._orders, self._rows, self._state)
+        self._team = Team(kernels.work_off, work, self._changes)
+        # Any point amid the samples will do.
+        some = np.sort(X[:: max(1, n >> 4)], axis=0)
+        self._middle = some[len(some) // 2].astype(np.float64)
+        if X.dtype == np.float64:
+            self._orders.shift[:] = self._middle
         self.sums = np.zeros((k, d))
         self._counts = np.zeros((k, 2))
         self.counts = self._counts[:, 0]
         self._age = 0
-        self._gather_team()
-
-    def _gather_team(self) -> None:
-        """Let a new team work by the present orders."""
-        work = (self._X, self._weight, self._orders, self._rows, self._state)
-        self._changes = np.zeros((self._threads, 1), np.int64)
-        self._team = Team(kernels.work_off, work, self._changes)
         self._n_changed = 0
 
     @property
@@ -89,19 +85,24 @@ class GapStep(BlockStep):
         n_weighing = np.count_nonzero(self._state.counts[:, :, 1].sum(axis=0))
         return self._k if n_weighing == self._k else super().n_filled()
 
+    def means(self, centers: NDArray) -> tuple[NDArray, float] | None:
+        """See `Step`."""
+        return None if isnan(self._shift) else (self._means, self._shift)
+
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""
-        changed = self._visit(centers)
+        self._visit(centers)
         if ties is not None:
             self._settle(centers, ties)
         if ties is not None or self._age % _FRESH == 0:
-            self._sum_afresh(self._middle)
+            self._sum_afresh(rooted=False)
         self._age += 1
-        self._inertia = self._add_up()
+        before = self._n_changed
+        self._add_up()
         if self._inertia < _LEAST_LEFT * self._peak:
-            self._sum_afresh(self._orders.placed.copy())
-            self._inertia = self._add_up()
-        return changed
+            self._sum_afresh(rooted=True)
+            self._add_up()
+        return self._n_changed != before
 
     def relabel(self, centers: NDArray) -> None:
         """See `Step`."""
@@ -113,27 +114,23 @@ class GapStep(BlockStep):
 
     def inertia(self, centers: NDArray) -> float:
         """See `Step`."""
-        labels = self.labels
-        wide = centers.astype(np.float64)
-        parts = np.empty(self._n_blocks)
+        self._do(kernels.SPREAD)
+        return float(self._state.spread.sum())
 
-        def task(worker: int, first: int, last: int) -> None:
-            kernels.spread(self._X, self._weight, wide, labels, self._rows, first, last, parts)
-
-        run_blocks(task, self._n_blocks, self._sum_threads)
-        return float(parts.sum())
-
-    def _visit(self, centers: NDArray) -> bool:
-        """Bring the labels up to date with new centres; True if one changed."""
-        kernels.place_centers(centers, self._orders)
-        if self._age == 0:
-            for clocks in (self._orders.clocks, self._orders.hands, self._orders.floors):
-                clocks[:] = 0.0
+    def _do(self, task: int) -> None:
+        """Let the team do a task."""
+        self._orders.head[kernels.TASK] = task
         most = max(1, _MOST_WORK // (self._rows * self._k * self._X.shape[1]))
         for first in range(0, self._n_blocks, most):
             self._team.work(min(most, self._n_blocks - first))
-        before, self._n_changed = self._n_changed, int(self._changes.sum())
-        return self._n_changed != before
+
+    def _visit(self, centers: NDArray) -> None:
+        """Bring the labels up to date with new centres."""
+        kernels.place_centers(centers, tuple(self._orders))
+        if self._age == 0:
+            for clocks in (self._orders.clocks, self._orders.hands, self._orders.floors):
+                clocks[:] = 0.0
+        self._do(kernels.VISIT)
 
     def _settle(self, centers: NDArray, ties: TieRule) -> None:
         """Let true ties fall as `ties` says, in the first iteration: all clocks stand at 0."""
@@ -147,21 +144,22 @@ class GapStep(BlockStep):
         )
         labels[tied] = settled
 
-    def _sum_afresh(self, points: NDArray[np.float64]) -> None:
-        """Add up all samples, and their squared distances to points of reference."""
-        if points is not self._orders.points:
-            self._team.dismiss()
-            self._orders = self._orders._replace(points=points)
-            self._gather_team()
-
-        def task(worker: int, first: int, last: int) -> None:
-            kernels.sum_blocks(self._X, self._weight, points, self._rows, first, last, self._state)
-
-        run_blocks(task, self._n_blocks, self._sum_threads)
+    def _sum_afresh(self, rooted: bool) -> None:
+        """Add up all samples, and their squared distances to the centres or the point amid them."""
+        self._orders.points[:] = self._orders.placed if rooted else self._middle
+        self._orders.head[kernels.ROOTED] = rooted
+        self._do(kernels.SUM)
         self._peak = float(self._state.scatter.sum())
 
-    def _add_up(self) -> float:
-        """Add up the sums of the blocks; their inertia."""
-        inertia, scatter = kernels.add_up(self._orders, self._state, self.sums, self._counts)
+    def _add_up(self) -> None:
+        """Add up sums, weights, means and inertia of the blocks."""
+        self._means = np.empty_like(self._orders.centers)
+        self._inertia, scatter, self._n_changed, self._shift = kernels.add_up(
+            tuple(self._orders),
+            tuple(self._state),
+            self._changes,
+            self.sums,
+            self._counts,
+            self._means,
+        )
         self._peak = max(self._peak, scatter)
-        return inertia

@@ -98,10 +98,12 @@ def lloyd(
     # The same labels give the same centres, unless an empty cluster went to another sample.
     if not strict or shift > 0:
         step.relabel(centers)
+    # Before labels are taken: a step that keeps a team lets it go then.
+    inertia = step.inertia(centers)
     return Fit(
         step.labels,
         centers,
-        step.inertia(centers),
+        inertia,
         step.n_filled(),
         len(history),
         np.array(history),

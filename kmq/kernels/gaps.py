@@ -26,6 +26,12 @@ from kmq.kernels.strips import (
 from kmq.kernels.team import DONE, add_one, await_work, take_work
 from kmq.kernels.vectors import LANES
 
+# What there is to do: visit the samples whose alarm has come, add all samples up, or add up how far
+# they lie from their centres.
+VISIT, SUM, SPREAD = range(3)
+# Places in the head of orders.
+TASK, ROOTED = range(2)
+
 # Samples from which those to visit are gathered: their indices stay in the first cache.
 _CHUNK = 1024
 _PARTS = 2
@@ -38,8 +44,9 @@ _LEAST = 4.0 * float(np.finfo(np.float32).tiny) ** 0.5
 
 
 class Orders(NamedTuple):
-    """Centres as the visits compare them; written by the leader between iterations.
+    """What to do, and centres as the visits compare them; written by the leader in between.
 
+    head     (2,)   int64    the task; whether each cluster has a point of reference of its own
     shift    (d,)   float    of the dtype of the samples: what to subtract from these
     near     (m, d) float32  centres less the shift, filled up with infinity to `n_places`
     hidden   (k,)   float32  what rounding may hide of distances near each
@@ -48,9 +55,10 @@ class Orders(NamedTuple):
     clocks   (k,)   float64  movement of each centre and the most of any other, added up
     hands    (k,)   float32  the same, rounded up
     floors   (k,)   float32  the same, rounded down
-    points   (p, d) float64  points of reference of the clusters, or one for all
+    points   (k, d) float64  points of reference of the clusters: the first, or one for each
     """
 
+    head: np.ndarray
     shift: np.ndarray
     near: np.ndarray
     hidden: np.ndarray
@@ -70,6 +78,7 @@ class State(NamedTuple):
     sums     (b, k, d) float64  sums of weight · sample
     counts   (b, k, 2) float64  sums of weight, and numbers of samples that weigh
     scatter  (b,)      float64  sums of weight · squared distance to the point of reference
+    spread   (b,)      float64  the same to the centre, where that was the task
     """
 
     labels: np.ndarray
@@ -77,6 +86,7 @@ class State(NamedTuple):
     sums: np.ndarray
     counts: np.ndarray
     scatter: np.ndarray
+    spread: np.ndarray
 
 
 class _Scratch(NamedTuple):
@@ -105,8 +115,9 @@ def place_centers(centers, orders):
     """Place the centres anew, and add their movements to their clocks.
 
     centers  (k, d) float  centres
-    orders                 inout: `Orders`
+    orders                 inout: `Orders`, as a plain tuple
     """
+    orders = Orders(*orders)
     placed, clocks, shift = orders.placed, orders.clocks, orders.shift
     k, d = centers.shape
     # Samples and centres in double precision are rounded, by 2^-24 of how far they lie from the
@@ -216,7 +227,7 @@ def _visit(X, weight, orders, block, rows, state, scratch):
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per sample.
     shift, centers, hidden, floors = orders.shift, orders.near, orders.hidden, orders.floors
-    hands, points = orders.hands, orders.points
+    hands, points, rooted = orders.hands, orders.points, orders.head[ROOTED]
     labels, alarm, scatter = state.labels, state.alarm, state.scatter
     sums, counts = state.sums[block], state.counts[block]
     d = X.shape[1]
@@ -248,15 +259,61 @@ def _visit(X, weight, orders, block, rows, state, scratch):
             i, before, w = moved[m], old[m], weight[moved[m]]
             if before >= 0:
                 _move(X, w, i, before, labels[i], sums, counts)
-                if points.shape[0] > 1:
+                if rooted:
                     scatter[block] += w * _growth(X, i, points, before, labels[i])
         changed += n_moved
     return changed
 
 
 @kernel
+def _sum(X, weight, orders, block, rows, state):
+    """Add up the samples of a block.
+
+    X       (n, d) float    samples, C order
+    weight  (n,)   float64  their weights
+    orders                  `Orders`
+    block, rows             the block, and samples a block
+    state                   inout: `State`
+    """
+    points, rooted = orders.points, orders.head[ROOTED]
+    labels, sums, counts = state.labels, state.sums, state.counts
+    k, d = orders.centers.shape
+    # Several sums for each feature: no addition waits for the last.
+    totals = np.zeros((_PARTS, d))
+    sums[block] = 0.0
+    counts[block] = 0.0
+    for i in range(block * rows, min((block + 1) * rows, X.shape[0])):
+        j = np.int64(labels[i])
+        w = weight[i]
+        add_row(X, np.int64(i), w, sums, block * k + j)
+        point = j if rooted else np.int64(0)
+        add_sq_row(X, np.int64(i), w, points, point, totals, np.int64(i % _PARTS))
+        counts[block, j, 0] += w
+        counts[block, j, 1] += 1.0 if w > 0.0 else 0.0
+    state.scatter[block] = totals.sum()
+
+
+@kernel
+def _spread(X, weight, orders, block, rows, state):
+    """Sum the weighted squared distances of the samples of a block to their centres.
+
+    X       (n, d) float    samples, C order
+    weight  (n,)   float64  their weights
+    orders                  `Orders`
+    block, rows             the block, and samples a block
+    state                   inout: `State`
+    """
+    placed, labels = orders.placed, state.labels
+    totals = np.zeros((_PARTS, X.shape[1]))
+    for i in range(block * rows, min((block + 1) * rows, X.shape[0])):
+        j, part = np.int64(labels[i]), np.int64(i % _PARTS)
+        add_sq_row(X, np.int64(i), weight[i], placed, j, totals, part)
+    state.spread[block] = totals.sum()
+
+
+@kernel
 def work_off(X, weight, orders, rows, state, leads, board, tally):
-    """Visit blocks until there are none, or for a helper: until none have come for a while.
+    """Work off blocks until there are none, or for a helper: until none have come for a while.
 
     X       (n, d) float    samples, C order
     weight  (n,)   float64  their weights
@@ -280,77 +337,34 @@ def work_off(X, weight, orders, rows, state, leads, board, tally):
     )
     number = take_work(board, leads)
     while number >= 0:
-        tally[0] += _visit(X, weight, orders, number % n_blocks, rows, state, scratch)
+        block, task = number % n_blocks, orders.head[TASK]
+        if task == VISIT:
+            tally[0] += _visit(X, weight, orders, block, rows, state, scratch)
+        elif task == SUM:
+            _sum(X, weight, orders, block, rows, state)
+        else:
+            _spread(X, weight, orders, block, rows, state)
         add_one(board, DONE)
         number = take_work(board, leads)
     await_work(board, leads)
 
 
 @kernel
-def sum_blocks(X, weight, points, rows, start, stop, state):
-    """Add up the samples of some blocks.
+def add_up(orders, state, tallies, sums, counts, means):
+    """Add up the sums of the blocks, and find out where they move the centres.
 
-    X       (n, d) float    samples, C order
-    weight  (n,)   float64  their weights
-    points  (p, d) float64  points of reference of the clusters, or one for all
-    rows                    samples a block
-    start, stop             the blocks to add up
-    state                   inout: `State`
-    """
-    labels, sums, counts = state.labels, state.sums, state.counts
-    n, d = X.shape
-    k = sums.shape[1]
-    # Several sums for each feature: no addition waits for the last.
-    totals = np.empty((_PARTS, d))
-    for block in range(start, stop):
-        sums[block] = 0.0
-        counts[block] = 0.0
-        totals[:] = 0.0
-        for i in range(block * rows, min((block + 1) * rows, n)):
-            j = np.int64(labels[i])
-            w = weight[i]
-            add_row(X, np.int64(i), w, sums, block * k + j)
-            point = j if points.shape[0] > 1 else np.int64(0)
-            add_sq_row(X, np.int64(i), w, points, point, totals, np.int64(i % _PARTS))
-            counts[block, j, 0] += w
-            counts[block, j, 1] += 1.0 if w > 0.0 else 0.0
-        state.scatter[block] = totals.sum()
-
-
-@kernel
-def spread(X, weight, points, labels, rows, start, stop, parts):
-    """Sum the weighted squared distances of samples to the points of their clusters.
-
-    X       (n, d) float    samples, C order
-    weight  (n,)   float64  their weights
-    points  (k, d) float64  points, one a cluster
-    labels  (n,)   int32    the clusters
-    rows                    samples a block
-    start, stop             the blocks to sum
-    parts   (b,)   float64  out: the sum of each block
-    """
-    n, d = X.shape
-    totals = np.empty((_PARTS, d))
-    for block in range(start, stop):
-        totals[:] = 0.0
-        for i in range(block * rows, min((block + 1) * rows, n)):
-            j, part = np.int64(labels[i]), np.int64(i % _PARTS)
-            add_sq_row(X, np.int64(i), weight[i], points, j, totals, part)
-        parts[block] = totals.sum()
-
-
-@kernel
-def add_up(orders, state, sums, counts):
-    """Add up the sums of the blocks.
-
-    orders                  `Orders`
-    state                   `State`
-    sums    (k, d) float64  out: sums of weight · sample
-    counts  (k, 2) float64  out: sums of weight, and numbers of samples that weigh
+    orders                     `Orders`, as a plain tuple
+    state                      `State`, as a plain tuple
+    tallies  (t, 1)   int64    each member's count of changed labels
+    sums     (k, d)   float64  out: sums of weight · sample
+    counts   (k, 2)   float64  out: sums of weight, and numbers of samples that weigh
+    means    (k, d)   float    out: means of the clusters that have samples
     Returns the sum of weighted squared distances to the centres, and of the same to the points of
-    reference.
+    reference; how many labels have changed in all; and the squared way of all centres to the
+    means, NaN where a cluster is empty.
     """
-    placed, points = orders.placed, orders.points
+    orders, state = Orders(*orders), State(*state)
+    placed, points, rooted = orders.placed, orders.points, orders.head[ROOTED]
     k, d = sums.shape
     sums[:] = 0.0
     counts[:] = 0.0
@@ -359,15 +373,23 @@ def add_up(orders, state, sums, counts):
         counts += state.counts[block]
     scatter = state.scatter.sum()
     inertia = scatter
+    sq_way = 0.0
     for j in range(k):
         if counts[j, 1] == 0.0:
             # What is left of subtracted weights must not pass for a member.
             counts[j, 0] = 0.0
             sums[j] = 0.0
         # The distances to other points of reference are known: move these to the centres.
-        point = points[j if points.shape[0] > 1 else 0]
+        point = points[j if rooted else 0]
         for f in range(d):
             way = placed[j, f] - point[f]
             lever = sums[j, f] - counts[j, 0] * point[f]
             inertia += way * (counts[j, 0] * way - 2.0 * lever)
-    return inertia, scatter
+        if counts[j, 0] == 0.0:
+            sq_way = np.nan
+            continue
+        for f in range(d):
+            means[j, f] = sums[j, f] / counts[j, 0]
+            way = np.float64(means[j, f] - orders.centers[j, f])
+            sq_way += way * way
+    return inertia, scatter, tallies.sum(), sq_way
