@@ -1,6 +1,7 @@
 """What an estimator checks and warns of: samples, starts, weights, results."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,32 @@ from kmq.engine.threads import n_threads, run_blocks
 FLOATS = (np.float64, np.float32)
 # Values at a time to be added up.
 _VALUES = 1 << 20
+# Parameters of these types are right or wrong for what they are, or whatever they are.
+_BY_VALUE = (int, float, bool, str, type(None))
+_BY_TYPE = (np.ndarray, np.random.RandomState)
+_MOST_RIGHT = 1000
+
+_right: set[tuple[Any, ...]] = set()
+
+
+def check_parameters(estimator: Any, check: Callable[[], None]) -> None:
+    """Call what checks the parameters of an estimator, unless the same ones were right before.
+
+    scikit-learn looks through them at every fit, for a twentieth of a small one.
+    """
+    known: list[Any] = [type(estimator)]
+    for value in estimator.get_params(deep=False).values():
+        kind = type(value)
+        if kind not in _BY_VALUE and kind not in _BY_TYPE:
+            check()
+            return
+        known += kind, value if kind in _BY_VALUE else None
+    if tuple(known) in _right:
+        return
+    check()
+    if len(_right) == _MOST_RIGHT:
+        _right.clear()
+    _right.add(tuple(known))
 
 
 def read_only(array: NDArray) -> NDArray:

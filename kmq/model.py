@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from kmq.checks import (
     FLOATS,
+    check_parameters,
     checked_centers,
     checked_samples,
     checked_starts,
@@ -412,6 +413,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         twin = SklearnKMeans(1).fit(blank)
         twin.cluster_centers_ = centers
         return twin
+
+    def _validate_params(self) -> None:
+        """Check the parameters."""
+        check_parameters(self, super()._validate_params)
 
     @classmethod
     @cache

@@ -109,6 +109,22 @@ def test_callback_cannot_alter_the_fit():
     np.testing.assert_array_equal(disturbed.labels_, KMeans(5, random_state=0).fit(X).labels_)
 
 
+def test_parameters_are_checked_at_every_fit():
+    """Also where they equal right ones of another type, or of another class."""
+
+    class Strict(KMeans):
+        _parameter_constraints = KMeans._parameter_constraints | {"n_clusters": [None]}
+
+    X = samples("float64")
+    model = KMeans(4, init=X[:4], n_init=1, max_iter=2, random_state=0).fit(X)
+    for wrong in ({"n_clusters": 4.0}, {"max_iter": 2.0}, {"tol": -1.0}, {"init": 4}):
+        with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' parameter of KMeans must be"):
+            clone(model).set_params(**wrong).fit(X)
+        model.fit(X)
+    with pytest.raises(ValueError, match="'n_clusters' parameter of Strict must be"):
+        Strict(**model.get_params()).fit(X)
+
+
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, ZeroDivisionError])
 def test_a_fit_that_ends_early_leaves_nothing_fitted(ending):
     X = samples("float64")
