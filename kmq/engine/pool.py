@@ -28,6 +28,7 @@ class Call(Generic[T]):
 
     _result: T
     _error: BaseException | None = None
+    _cancelled = False
 
     def __init__(self, function: Callable[..., T], *args: Any) -> None:
         self._function = function
@@ -38,7 +39,9 @@ class Call(Generic[T]):
 
     def cancel(self) -> bool:
         """Keep others from making the call; False where one has begun already."""
-        return self._claim.acquire(blocking=False)
+        if self._claim.acquire(blocking=False):
+            self._cancelled = True
+        return self._cancelled
 
     def make(self) -> None:
         """Make the call, unless it was made or cancelled."""
@@ -47,9 +50,10 @@ class Call(Generic[T]):
         try:
             self._result = self._function(*self._args)
         except BaseException as error:
-            # Less this frame, which would keep the call and all that it works on.
+            # Less this frame, which would keep the call.
             self._error = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
         finally:
+            del self._function, self._args
             self._pending.release()
 
     def result(self) -> T:
@@ -67,7 +71,7 @@ _hiring = Lock()
 
 
 def submit(size: int, function: Callable[..., T], *args: Any) -> Call[T] | None:
-    """Call a function on one of at least `size` shared threads; None where none can be had."""
+    """Call a function on one of the shared threads, `size` or more; None where none can be had."""
     with _hiring:
         while len(_threads) < size:
             thread = Thread(target=_serve, args=(_calls,), name=f"kmq-{len(_threads)}", daemon=True)
@@ -84,17 +88,17 @@ def submit(size: int, function: Callable[..., T], *args: Any) -> Call[T] | None:
 
 
 def _serve(calls: SimpleQueue[Call[Any] | None]) -> None:
-    """Make calls as they come, up to the first that is None."""
+    """Make calls as they come, up to the first that is None, which is for all threads."""
     while (call := calls.get()) is not None:
         call.make()
         del call  # else what it works on would be kept until the next one comes
+    calls.put(None)
 
 
 @atexit.register
 def _close() -> None:
     """Let the threads end before the interpreter takes away what they work on."""
-    for _ in _threads:
-        _calls.put(None)
+    _calls.put(None)
     for thread in _threads:
         thread.join()
 

@@ -79,7 +79,6 @@ class Team:
         # Plain tuples reach a kernel in half the time that named ones take.
         self._work = tuple(tuple(part) if isinstance(part, tuple) else part for part in work)
         self._tallies = tallies
-        # By flags of our own: an interrupt while a future is asked may leave it locked for ever.
         self._away = [True] * (len(tallies) - 1)
         self._call_helpers()
 

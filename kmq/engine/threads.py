@@ -75,8 +75,7 @@ def begin(function: Callable[[], T]) -> Callable[[], T]:
 
     If it has not begun when that is asked for, the asking thread calls it.
     """
-    threads = n_threads()
-    helper = submit(threads - 1, function) if threads > 1 else None
+    helper = submit(1, function) if n_threads() > 1 else None
     if helper is None:
         return function
     return lambda: function() if helper.cancel() else helper.result()
