@@ -16,32 +16,41 @@ from kmq.engine.threads import n_threads, run_blocks
 FLOATS = (np.float64, np.float32)
 # Values at a time to be added up.
 _VALUES = 1 << 20
-# Parameters of these types are right or wrong for what they are, or whatever they are.
+# Whether a parameter is right hangs on its value for these types, and on its type alone for those.
 _BY_VALUE = (int, float, bool, str, type(None))
 _BY_TYPE = (np.ndarray, np.random.RandomState)
 _MOST_RIGHT = 1000
 
-_right: set[tuple[Any, ...]] = set()
 
-
-def check_parameters(estimator: Any, check: Callable[[], None]) -> None:
+def check_parameters(
+    estimator: Any, check: Callable[[], None], right: set[tuple[Any, ...]]
+) -> None:
     """Call what checks the parameters of an estimator, unless the same ones were right before.
 
     scikit-learn looks through them at every fit, for a twentieth of a small one.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Who has the parameters.
+    check : callable
+        Raises where one is wrong.
+    right : set
+        What was right before, of the same class.
     """
-    known: list[Any] = [type(estimator)]
+    known: list[Any] = []
     for value in estimator.get_params(deep=False).values():
         kind = type(value)
         if kind not in _BY_VALUE and kind not in _BY_TYPE:
             check()
             return
         known += kind, value if kind in _BY_VALUE else None
-    if tuple(known) in _right:
+    if tuple(known) in right:
         return
     check()
-    if len(_right) == _MOST_RIGHT:
-        _right.clear()
-    _right.add(tuple(known))
+    if len(right) >= _MOST_RIGHT:
+        right.clear()
+    right.add(tuple(known))
 
 
 def read_only(array: NDArray) -> NDArray:

@@ -5,7 +5,6 @@ The other names that scikit-learn and the tutorial keep beside it are found here
 """
 
 from collections.abc import Callable
-from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -159,6 +158,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         "copy_x": ["boolean"],
         "algorithm": [StrOptions({"lloyd", "elkan"})],
     }
+
+    # What scikit-learn would find out at every fit, and a class alone must keep.
+    _param_names: ClassVar[list[str] | None] = None
+    _right_before: ClassVar[set[tuple[Any, ...]]] = set()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._param_names, cls._right_before = None, set()
 
     def __init__(
         self,
@@ -416,13 +423,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     def _validate_params(self) -> None:
         """Check the parameters."""
-        check_parameters(self, super()._validate_params)
+        check_parameters(self, super()._validate_params, self._right_before)
 
     @classmethod
-    @cache
     def _get_param_names(cls) -> list[str]:
         """Names of the parameters, which scikit-learn reads off the signature at every fit."""
-        return super()._get_param_names()
+        if cls._param_names is None:
+            cls._param_names = super()._get_param_names()
+        return list(cls._param_names)
 
     def _samples(self, X: NDArray, weight: NDArray | None) -> "Samples":
         """Samples as the engine wants them: what fits of the same ones with other k can share."""

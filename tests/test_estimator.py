@@ -125,6 +125,20 @@ def test_parameters_are_checked_at_every_fit():
         Strict(**model.get_params()).fit(X)
 
 
+def test_a_class_that_was_fitted_can_go():
+    X, large = samples("float64"), np.zeros(3)
+
+    class Local(KMeans):
+        kept = large
+
+    fitted = Local(3, random_state=0).fit(X)
+    gone = weakref.ref(large)
+    assert fitted.get_params() == Local(3, random_state=0).get_params()
+    del fitted, Local, large
+    gc.collect()
+    assert gone() is None
+
+
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, ZeroDivisionError])
 def test_a_fit_that_ends_early_leaves_nothing_fitted(ending):
     X = samples("float64")
