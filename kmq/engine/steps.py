@@ -113,7 +113,7 @@ class Step(Protocol):
         """Inertia of the last `assign`, of its labels and its centres."""
 
     def inertia(self, centers: NDArray) -> float:
-        """Inertia of the present labels and `centers`, of the last `assign` or `relabel`.
+        """Inertia of the present labels and of `centers`, those of the last `assign` or `relabel`.
 
         From explicit differences in float64, or from sums in whole numbers.
         """
@@ -129,9 +129,9 @@ class Step(Protocol):
 
 
 def sq_way(centers: NDArray, moved: NDArray) -> float:
-    """Squared movement of all centres."""
+    """Squared movement of all centres, added up in float64."""
     # Not a product of vectors: BLAS would let its number of threads into the sum.
-    way = moved - centers
+    way = (moved - centers).astype(np.float64, copy=False)
     return float(np.square(way, out=way).sum())
 
 

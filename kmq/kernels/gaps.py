@@ -55,7 +55,7 @@ class Orders(NamedTuple):
     clocks   (k,)   float64  movement of each centre and the most of any other, added up
     hands    (k,)   float32  the same, rounded up
     floors   (k,)   float32  the same, rounded down
-    points   (k, d) float64  points of reference of the clusters: the first, or one for each
+    points   (k, d) float64  points of reference of the clusters, all the same if not their own
     """
 
     head: np.ndarray
@@ -90,15 +90,19 @@ class State(NamedTuple):
 
 
 class _Scratch(NamedTuple):
-    """What a visit needs.
+    """What one member of the team needs.
 
-    tile    (d, 16) float32  samples, one row a feature
-    near    (2, 16) float32  squared distances to their nearest and second nearest centre
-    owner   (16,)   uint32   the nearest
-    alarms  (16,)   float32  their alarms
-    due     (c,)    uint64   samples to visit
-    moved   (c,)    uint64   samples whose label changed
-    old     (c,)    int32    their labels before
+    tile    (d, 16)    float32  samples, one row a feature
+    near    (2, 16)    float32  squared distances to their nearest and second nearest centre
+    owner   (16,)      uint32   the nearest
+    alarms  (16,)      float32  their alarms
+    due     (c,)       uint64   samples to visit
+    moved   (c,)       uint64   samples whose label changed
+    old     (c,)       int32    their labels before
+    origin  (d,)       float    zeros, of the dtype of the samples
+    exact   (1, d, 16) float    `tile` of samples as they are
+    sure    (2, 16)    float    `near` of these
+    totals  (2, d)     float64  sums for each feature, several so that none waits for the last
     """
 
     tile: np.ndarray
@@ -108,6 +112,10 @@ class _Scratch(NamedTuple):
     due: np.ndarray
     moved: np.ndarray
     old: np.ndarray
+    origin: np.ndarray
+    exact: np.ndarray
+    sure: np.ndarray
+    totals: np.ndarray
 
 
 @kernel
@@ -162,13 +170,13 @@ def _lay_out(X, rows, at, shift, tile):
 
 
 @kernel
-def _compare_again(X, rows, at, orders, owner, alarms):
+def _compare_again(X, rows, at, orders, scratch):
     """Find by explicit differences the nearest centre of sixteen samples, and set their alarms."""
+    owner, alarms = scratch.owner, scratch.alarms
+    exact, near = scratch.exact, scratch.sure
     k, d = orders.centers.shape
-    tiles = np.empty((1, d, LANES), X.dtype)
-    near = np.empty((2, LANES), X.dtype)
-    _lay_out(X, rows, at, np.zeros(d, X.dtype), tiles[0])
-    scan_tile(tiles, np.int64(0), np.int64(d), orders.centers, np.int64(k), owner, near)
+    _lay_out(X, rows, at, scratch.origin, exact[0])
+    scan_tile(exact, np.int64(0), np.int64(d), orders.centers, np.int64(k), owner, near)
     keep = 1.0 - 4.0 * (d + 4) * np.finfo(X.dtype).eps
     largest = np.float64(np.finfo(X.dtype).max)
     for lane in range(LANES):
@@ -246,7 +254,7 @@ def _visit(X, weight, orders, block, rows, state, scratch):
                 _lay_out(X, due, begin, shift, tile)
             scan_fused(tile, centers, owner, near)
             if not set_alarms(near, owner, keep, hidden, floors, alarms):
-                _compare_again(X, due, begin, orders, owner, alarms)
+                _compare_again(X, due, begin, orders, scratch)
             for lane in range(min(LANES, count - begin)):
                 i, after = due[begin + lane], np.int32(owner[lane])
                 before = labels[i]
@@ -266,7 +274,7 @@ def _visit(X, weight, orders, block, rows, state, scratch):
 
 
 @kernel
-def _sum(X, weight, orders, block, rows, state):
+def _sum(X, weight, orders, block, rows, state, totals):
     """Add up the samples of a block.
 
     X       (n, d) float    samples, C order
@@ -274,27 +282,25 @@ def _sum(X, weight, orders, block, rows, state):
     orders                  `Orders`
     block, rows             the block, and samples a block
     state                   inout: `State`
+    totals                  `_Scratch.totals`
     """
-    points, rooted = orders.points, orders.head[ROOTED]
-    labels, sums, counts = state.labels, state.sums, state.counts
-    k, d = orders.centers.shape
-    # Several sums for each feature: no addition waits for the last.
-    totals = np.zeros((_PARTS, d))
+    points, labels, sums, counts = orders.points, state.labels, state.sums, state.counts
+    k = points.shape[0]
+    totals[:] = 0.0
     sums[block] = 0.0
     counts[block] = 0.0
     for i in range(block * rows, min((block + 1) * rows, X.shape[0])):
         j = np.int64(labels[i])
         w = weight[i]
         add_row(X, np.int64(i), w, sums, block * k + j)
-        point = j if rooted else np.int64(0)
-        add_sq_row(X, np.int64(i), w, points, point, totals, np.int64(i % _PARTS))
+        add_sq_row(X, np.int64(i), w, points, j, totals, np.int64(i % _PARTS))
         counts[block, j, 0] += w
         counts[block, j, 1] += 1.0 if w > 0.0 else 0.0
     state.scatter[block] = totals.sum()
 
 
 @kernel
-def _spread(X, weight, orders, block, rows, state):
+def _spread(X, weight, orders, block, rows, state, totals):
     """Sum the weighted squared distances of the samples of a block to their centres.
 
     X       (n, d) float    samples, C order
@@ -302,9 +308,10 @@ def _spread(X, weight, orders, block, rows, state):
     orders                  `Orders`
     block, rows             the block, and samples a block
     state                   inout: `State`
+    totals                  `_Scratch.totals`
     """
     placed, labels = orders.placed, state.labels
-    totals = np.zeros((_PARTS, X.shape[1]))
+    totals[:] = 0.0
     for i in range(block * rows, min((block + 1) * rows, X.shape[0])):
         j, part = np.int64(labels[i]), np.int64(i % _PARTS)
         add_sq_row(X, np.int64(i), weight[i], placed, j, totals, part)
@@ -334,6 +341,10 @@ def work_off(X, weight, orders, rows, state, leads, board, tally):
         np.empty(_CHUNK + LANES, np.uint64),
         np.empty(_CHUNK + 1, np.uint64),
         np.empty(_CHUNK + 1, np.int32),
+        np.zeros(X.shape[1], X.dtype),
+        np.empty((1, X.shape[1], LANES), X.dtype),
+        np.empty((2, LANES), X.dtype),
+        np.empty((_PARTS, X.shape[1])),
     )
     number = take_work(board, leads)
     while number >= 0:
@@ -341,9 +352,9 @@ def work_off(X, weight, orders, rows, state, leads, board, tally):
         if task == VISIT:
             tally[0] += _visit(X, weight, orders, block, rows, state, scratch)
         elif task == SUM:
-            _sum(X, weight, orders, block, rows, state)
+            _sum(X, weight, orders, block, rows, state, scratch.totals)
         else:
-            _spread(X, weight, orders, block, rows, state)
+            _spread(X, weight, orders, block, rows, state, scratch.totals)
         add_one(board, DONE)
         number = take_work(board, leads)
     await_work(board, leads)
@@ -364,7 +375,7 @@ def add_up(orders, state, tallies, sums, counts, means):
     means, NaN where a cluster is empty.
     """
     orders, state = Orders(*orders), State(*state)
-    placed, points, rooted = orders.placed, orders.points, orders.head[ROOTED]
+    placed, points = orders.placed, orders.points
     k, d = sums.shape
     sums[:] = 0.0
     counts[:] = 0.0
@@ -380,10 +391,9 @@ def add_up(orders, state, tallies, sums, counts, means):
             counts[j, 0] = 0.0
             sums[j] = 0.0
         # The distances to other points of reference are known: move these to the centres.
-        point = points[j if rooted else 0]
         for f in range(d):
-            way = placed[j, f] - point[f]
-            lever = sums[j, f] - counts[j, 0] * point[f]
+            way = placed[j, f] - points[j, f]
+            lever = sums[j, f] - counts[j, 0] * points[j, f]
             inertia += way * (counts[j, 0] * way - 2.0 * lever)
         if counts[j, 0] == 0.0:
             sq_way = np.nan
