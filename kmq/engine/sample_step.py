@@ -5,7 +5,9 @@ from numpy.typing import NDArray
 
 from kmq.engine.steps import TieRule, means_of
 
-_ROWS = 4096
+# Values at a time of what is worked out in NumPy: in buffers that stay in the second cache, as
+# larger ones would come fresh from the system again and again: 7 instead of 31 ms for 60,000 x 128.
+_BUFFER = 1 << 15
 # Kernels are compiled for each number of features up to this, as sums stay in registers then:
 # 0.5 instead of 3.0 ms for 1e6 x 2.
 _NARROW = 4
@@ -112,12 +114,19 @@ class SampleStep:
 
     def sq_distances(self, centers: NDArray) -> NDArray:
         """See `Step`."""
-        labels, mean = self.labels, self.mean()
+        X, labels, mean = self._X, self.labels, self.mean()
+        n, d = X.shape
         shifted = centers - mean
-        sq_dist = np.empty(len(labels), self._X.dtype)
-        for first in range(0, len(labels), _ROWS):
-            rows = slice(first, first + _ROWS)
-            sq_dist[rows] = np.square(self._X[rows] - mean - shifted[labels[rows]]).sum(axis=1)
+        sq_dist = np.empty(n, X.dtype)
+        rows = max(1, _BUFFER // d)
+        buffer, theirs = np.empty((2, rows, d), X.dtype)
+        for first in range(0, n, rows):
+            some = X[first : first + rows]
+            part, own = buffer[: len(some)], theirs[: len(some)]
+            np.subtract(some, mean, out=part)
+            np.take(shifted, labels[first : first + rows], axis=0, out=own, mode="clip")
+            part -= own
+            np.square(part, out=part).sum(axis=1, out=sq_dist[first : first + rows])
         return sq_dist
 
     def sample(self, i: int) -> tuple[NDArray, float, int]:
