@@ -224,9 +224,10 @@ def same_centers(fit: Fit, other: Fit) -> bool:
 
 def in_seconds(seconds: float) -> str:
     """A time in three digits and the unit that suits it."""
-    if seconds >= 1:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+    # What would be rounded to a thousand of a unit is one of the next.
+    if seconds >= 0.9995:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 0.9995e-3 else f"{seconds * 1e6:.3g} µs"
 
 
 def _chosen(competitors: Sequence[str] | None, slow: bool) -> list[str]:

@@ -91,7 +91,16 @@ def test_the_stopping_rule_is_the_same_in_both_tongues():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(12.345, "12.3 s"), (1.234, "1.23 s"), (0.01234, "12.3 ms"), (4.5678e-5, "45.7 µs")],
+    [
+        (12.345, "12.3 s"),
+        (9.996, "10.0 s"),
+        (1.234, "1.23 s"),
+        (0.9996, "1.00 s"),
+        (0.9994, "999 ms"),
+        (0.01234, "12.3 ms"),
+        (9.996e-4, "1 ms"),
+        (4.5678e-5, "45.7 µs"),
+    ],
 )
 def test_times_have_three_digits(seconds, text):
     assert bench.in_seconds(seconds) == text
