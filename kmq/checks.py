@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,27 +17,19 @@ from kmq.engine.threads import n_threads, run_blocks
 FLOATS = (np.float64, np.float32)
 # Values at a time to be added up.
 _VALUES = 1 << 20
-# Whether a parameter is right hangs on its value for these types, and on its type alone for those.
+# Whether a parameter is right hangs on its value, or for the second types on its type alone.
 _BY_VALUE = (int, float, bool, str, type(None))
 _BY_TYPE = (np.ndarray, np.random.RandomState)
 _MOST_RIGHT = 1000
 
+# By class of the estimator, and no longer than this lives.
+_right: WeakKeyDictionary[type, set[tuple[Any, ...]]] = WeakKeyDictionary()
 
-def check_parameters(
-    estimator: Any, check: Callable[[], None], right: set[tuple[Any, ...]]
-) -> None:
+
+def check_parameters(estimator: Any, check: Callable[[], None]) -> None:
     """Call what checks the parameters of an estimator, unless the same ones were right before.
 
     scikit-learn looks through them at every fit, for a twentieth of a small one.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        Who has the parameters.
-    check : callable
-        Raises where one is wrong.
-    right : set
-        What was right before, of the same class.
     """
     known: list[Any] = []
     for value in estimator.get_params(deep=False).values():
@@ -45,6 +38,7 @@ def check_parameters(
             check()
             return
         known += kind, value if kind in _BY_VALUE else None
+    right = _right.setdefault(type(estimator), set())
     if tuple(known) in right:
         return
     check()

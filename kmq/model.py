@@ -7,6 +7,7 @@ The other names that scikit-learn and the tutorial keep beside it are found here
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -58,6 +59,10 @@ _FITTED = {
     "labels_",
     "n_iter_",
 }
+
+
+# By class, and no longer than this lives.
+_param_names: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
 
 
 def __getattr__(name: str) -> Any:
@@ -158,14 +163,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         "copy_x": ["boolean"],
         "algorithm": [StrOptions({"lloyd", "elkan"})],
     }
-
-    # What scikit-learn would find out at every fit, and a class alone must keep.
-    _param_names: ClassVar[list[str] | None] = None
-    _right_before: ClassVar[set[tuple[Any, ...]]] = set()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._param_names, cls._right_before = None, set()
 
     def __init__(
         self,
@@ -423,14 +420,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     def _validate_params(self) -> None:
         """Check the parameters."""
-        check_parameters(self, super()._validate_params, self._right_before)
+        check_parameters(self, super()._validate_params)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
         """Names of the parameters, which scikit-learn reads off the signature at every fit."""
-        if cls._param_names is None:
-            cls._param_names = super()._get_param_names()
-        return list(cls._param_names)
+        if cls not in _param_names:
+            _param_names[cls] = super()._get_param_names()
+        return list(_param_names[cls])
 
     def _samples(self, X: NDArray, weight: NDArray | None) -> "Samples":
         """Samples as the engine wants them: what fits of the same ones with other k can share."""

@@ -112,7 +112,11 @@ def test_callback_cannot_alter_the_fit():
 def test_parameters_are_checked_at_every_fit():
     """Also where they equal right ones of another type, or of another class."""
 
-    class Strict(KMeans):
+    class Mixin:
+        def __init_subclass__(cls):
+            """Tell no other class."""
+
+    class Strict(Mixin, KMeans):
         _parameter_constraints = KMeans._parameter_constraints | {"n_clusters": [None]}
 
     X = samples("float64")

@@ -74,9 +74,11 @@ def test_what_was_begun_is_not_waited_for_where_nobody_can_begin(on_cores):
     on_cores(2)
     hold = threading.Event()
     held = [begin(hold.wait) for _ in range(20)]  # more than there are threads
-    result = begin(lambda: 5)
-    assert (result(), result()) == (5, 5)
-    hold.set()
+    try:
+        result = begin(lambda: 5)
+        assert (result(), result()) == (5, 5)
+    finally:
+        hold.set()
     assert all(result() for result in held)
 
 
