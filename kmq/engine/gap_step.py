@@ -9,6 +9,7 @@ from kmq.engine.dense import BlockStep
 from kmq.engine.steps import TieRule, block_rows
 from kmq.engine.team import Team
 from kmq.kernels import dense
+from kmq.kernels import gap_team as teams
 from kmq.kernels import gaps as kernels
 from kmq.kernels.scan import n_places
 
@@ -62,7 +63,7 @@ class GapStep(BlockStep):
         )
         self._changes = np.zeros((self._threads, 1), np.int64)
         work = (X, weight, self._orders, self._rows, self._state)
-        self._team = Team(kernels.work_off, work, self._changes)
+        self._team = Team(teams.work_off, work, self._changes)
         # Any point amid the samples will do.
         some = np.sort(X[:: max(1, n >> 4)], axis=0)
         self._middle = some[len(some) // 2].astype(np.float64)
@@ -114,7 +115,7 @@ class GapStep(BlockStep):
 
     def inertia(self, centers: NDArray) -> float:
         """See `Step`."""
-        self._do(kernels.SPREAD)
+        self._do(teams.SPREAD)
         return float(self._state.spread.sum())
 
     def _do(self, task: int) -> None:
@@ -130,7 +131,7 @@ class GapStep(BlockStep):
         if self._age == 0:
             for clocks in (self._orders.clocks, self._orders.hands, self._orders.floors):
                 clocks[:] = 0.0
-        self._do(kernels.VISIT)
+        self._do(teams.VISIT)
 
     def _settle(self, centers: NDArray, ties: TieRule) -> None:
         """Let true ties fall as `ties` says, in the first iteration: all clocks stand at 0."""
@@ -148,13 +149,13 @@ class GapStep(BlockStep):
         """Add up all samples, and their squared distances to the centres or the point amid them."""
         self._orders.points[:] = self._orders.placed if rooted else self._middle
         self._orders.head[kernels.ROOTED] = rooted
-        self._do(kernels.SUM)
+        self._do(teams.SUM)
         self._peak = float(self._state.scatter.sum())
 
     def _add_up(self) -> None:
         """Add up sums, weights, means and inertia of the blocks."""
         self._means = np.empty_like(self._orders.centers)
-        self._inertia, scatter, self._n_changed, self._shift = kernels.add_up(
+        self._inertia, scatter, self._n_changed, self._shift = teams.add_up(
             tuple(self._orders),
             tuple(self._state),
             self._changes,

@@ -16,25 +16,13 @@ import numpy as np
 from kmq.kernels.jit import kernel
 from kmq.kernels.scan import scan_fused
 from kmq.kernels.simd import scan_tile
-from kmq.kernels.strips import (
-    LEAST_FEATURES,
-    add_row,
-    add_sq_row,
-    gather_tile,
-    set_alarms,
-)
-from kmq.kernels.team import DONE, add_one, await_work, take_work
+from kmq.kernels.strips import LEAST_FEATURES, add_row, gather_tile, set_alarms
 from kmq.kernels.vectors import LANES
 
-# What there is to do: visit the samples whose alarm has come, add all samples up, or add up how far
-# they lie from their centres.
-VISIT, SUM, SPREAD = range(3)
 # Places in the head of orders.
 TASK, ROOTED = range(2)
-
 # Samples from which those to visit are gathered: their indices stay in the first cache.
 _CHUNK = 1024
-_PARTS = 2
 # Rounds what single precision keeps of clocks and alarms to the safe side.
 _UP = 1.0 + 2.0**-22
 _DOWN = 1.0 - 2.0**-22
@@ -89,8 +77,8 @@ class State(NamedTuple):
     spread: np.ndarray
 
 
-class _Scratch(NamedTuple):
-    """What one member of the team needs.
+class Scratch(NamedTuple):
+    """What a visit needs.
 
     tile    (d, 16)    float32  samples, one row a feature
     near    (2, 16)    float32  squared distances to their nearest and second nearest centre
@@ -102,7 +90,6 @@ class _Scratch(NamedTuple):
     origin  (d,)       float    zeros, of the dtype of the samples
     exact   (1, d, 16) float    `tile` of samples as they are
     sure    (2, 16)    float    `near` of these
-    totals  (2, d)     float64  sums for each feature, several so that none waits for the last
     """
 
     tile: np.ndarray
@@ -115,7 +102,24 @@ class _Scratch(NamedTuple):
     origin: np.ndarray
     exact: np.ndarray
     sure: np.ndarray
-    totals: np.ndarray
+
+
+@kernel
+def make_scratch(X):
+    """What visits to these samples need, to be used by one thread: `Scratch`."""
+    d = X.shape[1]
+    return Scratch(
+        np.empty((d, LANES), np.float32),
+        np.empty((2, LANES), np.float32),
+        np.empty(LANES, np.uint32),
+        np.empty(LANES, np.float32),
+        np.empty(_CHUNK + LANES, np.uint64),
+        np.empty(_CHUNK + 1, np.uint64),
+        np.empty(_CHUNK + 1, np.int32),
+        np.zeros(d, X.dtype),
+        np.empty((1, d, LANES), X.dtype),
+        np.empty((2, LANES), X.dtype),
+    )
 
 
 @kernel
@@ -222,7 +226,7 @@ def _list_due(labels, alarm, hands, first, last, due):
 
 
 @kernel
-def _visit(X, weight, orders, block, rows, state, scratch):
+def visit(X, weight, orders, block, rows, state, scratch):
     """Label the samples of a block whose alarm has come, and book the changes.
 
     X       (n, d) float    samples, C order
@@ -230,7 +234,7 @@ def _visit(X, weight, orders, block, rows, state, scratch):
     orders                  `Orders`
     block, rows             the block, and samples a block
     state                   inout: `State`
-    scratch                 `_Scratch`
+    scratch                 `Scratch`
     Returns the number of labels that changed.
     """
     # Reading a field of a tuple counts a reference, which threads would fight over per sample.
@@ -271,135 +275,3 @@ def _visit(X, weight, orders, block, rows, state, scratch):
                     scatter[block] += w * _growth(X, i, points, before, labels[i])
         changed += n_moved
     return changed
-
-
-@kernel
-def _sum(X, weight, orders, block, rows, state, totals):
-    """Add up the samples of a block.
-
-    X       (n, d) float    samples, C order
-    weight  (n,)   float64  their weights
-    orders                  `Orders`
-    block, rows             the block, and samples a block
-    state                   inout: `State`
-    totals                  `_Scratch.totals`
-    """
-    points, labels, sums, counts = orders.points, state.labels, state.sums, state.counts
-    k = points.shape[0]
-    totals[:] = 0.0
-    sums[block] = 0.0
-    counts[block] = 0.0
-    for i in range(block * rows, min((block + 1) * rows, X.shape[0])):
-        j = np.int64(labels[i])
-        w = weight[i]
-        add_row(X, np.int64(i), w, sums, block * k + j)
-        add_sq_row(X, np.int64(i), w, points, j, totals, np.int64(i % _PARTS))
-        counts[block, j, 0] += w
-        counts[block, j, 1] += 1.0 if w > 0.0 else 0.0
-    state.scatter[block] = totals.sum()
-
-
-@kernel
-def _spread(X, weight, orders, block, rows, state, totals):
-    """Sum the weighted squared distances of the samples of a block to their centres.
-
-    X       (n, d) float    samples, C order
-    weight  (n,)   float64  their weights
-    orders                  `Orders`
-    block, rows             the block, and samples a block
-    state                   inout: `State`
-    totals                  `_Scratch.totals`
-    """
-    placed, labels = orders.placed, state.labels
-    totals[:] = 0.0
-    for i in range(block * rows, min((block + 1) * rows, X.shape[0])):
-        j, part = np.int64(labels[i]), np.int64(i % _PARTS)
-        add_sq_row(X, np.int64(i), weight[i], placed, j, totals, part)
-    state.spread[block] = totals.sum()
-
-
-@kernel
-def work_off(X, weight, orders, rows, state, leads, board, tally):
-    """Work off blocks until there are none, or for a helper: until none have come for a while.
-
-    X       (n, d) float    samples, C order
-    weight  (n,)   float64  their weights
-    orders                  `Orders`, as a plain tuple
-    rows                    samples a block
-    state                   inout: `State`, as a plain tuple
-    leads          bool     whether for the leader of the team, not for a helper
-    board          int64    inout: the team's counters
-    tally   (1,)   int64    inout: one member's count of changed labels
-    """
-    orders, state = Orders(*orders), State(*state)
-    n_blocks = state.scatter.shape[0]
-    scratch = _Scratch(
-        np.empty((X.shape[1], LANES), np.float32),
-        np.empty((2, LANES), np.float32),
-        np.empty(LANES, np.uint32),
-        np.empty(LANES, np.float32),
-        np.empty(_CHUNK + LANES, np.uint64),
-        np.empty(_CHUNK + 1, np.uint64),
-        np.empty(_CHUNK + 1, np.int32),
-        np.zeros(X.shape[1], X.dtype),
-        np.empty((1, X.shape[1], LANES), X.dtype),
-        np.empty((2, LANES), X.dtype),
-        np.empty((_PARTS, X.shape[1])),
-    )
-    number = take_work(board, leads)
-    while number >= 0:
-        block, task = number % n_blocks, orders.head[TASK]
-        if task == VISIT:
-            tally[0] += _visit(X, weight, orders, block, rows, state, scratch)
-        elif task == SUM:
-            _sum(X, weight, orders, block, rows, state, scratch.totals)
-        else:
-            _spread(X, weight, orders, block, rows, state, scratch.totals)
-        add_one(board, DONE)
-        number = take_work(board, leads)
-    await_work(board, leads)
-
-
-@kernel
-def add_up(orders, state, tallies, sums, counts, means):
-    """Add up the sums of the blocks, and find out where they move the centres.
-
-    orders                     `Orders`, as a plain tuple
-    state                      `State`, as a plain tuple
-    tallies  (t, 1)   int64    each member's count of changed labels
-    sums     (k, d)   float64  out: sums of weight · sample
-    counts   (k, 2)   float64  out: sums of weight, and numbers of samples that weigh
-    means    (k, d)   float    out: means of the clusters that have samples
-    Returns the sum of weighted squared distances to the centres, and of the same to the points of
-    reference; how many labels have changed in all; and the squared way of all centres to the
-    means, NaN where a cluster is empty.
-    """
-    orders, state = Orders(*orders), State(*state)
-    placed, points = orders.placed, orders.points
-    k, d = sums.shape
-    sums[:] = 0.0
-    counts[:] = 0.0
-    for block in range(state.scatter.shape[0]):
-        sums += state.sums[block]
-        counts += state.counts[block]
-    scatter = state.scatter.sum()
-    inertia = scatter
-    sq_way = 0.0
-    for j in range(k):
-        if counts[j, 1] == 0.0:
-            # What is left of subtracted weights must not pass for a member.
-            counts[j, 0] = 0.0
-            sums[j] = 0.0
-        # The distances to other points of reference are known: move these to the centres.
-        for f in range(d):
-            way = placed[j, f] - points[j, f]
-            lever = sums[j, f] - counts[j, 0] * points[j, f]
-            inertia += way * (counts[j, 0] * way - 2.0 * lever)
-        if counts[j, 0] == 0.0:
-            sq_way = np.nan
-            continue
-        for f in range(d):
-            means[j, f] = sums[j, f] / counts[j, 0]
-            way = np.float64(means[j, f] - orders.centers[j, f])
-            sq_way += way * way
-    return inertia, scatter, tallies.sum(), sq_way
