@@ -32,7 +32,8 @@ def check_parameters(estimator: Any, check: Callable[[], None]) -> None:
     scikit-learn looks through them at every fit, for a twentieth of a small one.
     """
     known: list[Any] = []
-    for value in estimator.get_params(deep=False).values():
+    for name in estimator._parameter_constraints:
+        value = getattr(estimator, name, None)
         kind = type(value)
         if kind not in _BY_VALUE and kind not in _BY_TYPE:
             check()

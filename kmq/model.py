@@ -7,7 +7,6 @@ The other names that scikit-learn and the tutorial keep beside it are found here
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -59,10 +58,6 @@ _FITTED = {
     "labels_",
     "n_iter_",
 }
-
-
-# By class, and no longer than this lives.
-_param_names: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
 
 
 def __getattr__(name: str) -> Any:
@@ -421,13 +416,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     def _validate_params(self) -> None:
         """Check the parameters."""
         check_parameters(self, super()._validate_params)
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        """Names of the parameters, which scikit-learn reads off the signature at every fit."""
-        if cls not in _param_names:
-            _param_names[cls] = super()._get_param_names()
-        return list(_param_names[cls])
 
     def _samples(self, X: NDArray, weight: NDArray | None) -> "Samples":
         """Samples as the engine wants them: what fits of the same ones with other k can share."""
