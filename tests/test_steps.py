@@ -155,6 +155,17 @@ def test_one_cluster_with_heavy_samples_far_off_has_a_history(rng):
     np.testing.assert_allclose(fits[0].inertia_history, fits[1].inertia_history, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "d"), [(40_000, 1), (3000, 37), (3, 40_000)])
+def test_distances_are_those_of_scikit_learn_however_many_values(n, d, dtype, rng):
+    X = rng.standard_normal((n, d)).astype(dtype)
+    step, centers = DenseStep(read_only(X), np.ones(n), 3), X[:3].copy()
+    step.assign(centers)
+    mean = X.mean(axis=0)
+    expected = np.square(X - mean - (centers - mean)[step.labels]).sum(axis=1)
+    np.testing.assert_array_equal(step.sq_distances(centers), expected)
+
+
 @pytest.mark.parametrize("make", FAST)
 def test_samples_that_move_within_narrow_heaps_are_booked(make, rng):
     """Little is left of the inertia from the first iteration on, and samples move in all."""

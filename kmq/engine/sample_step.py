@@ -48,7 +48,7 @@ def mean_variance(X: NDArray, mean: NDArray) -> float:
         dense.add_squares(X, _dims(X), mean, total)
     else:
         # NumPy adds up many features row by row, as blocks can go on with, but one pairwise.
-        rows = max(1, (1 << 16) // X.shape[1]) if X.shape[1] > 1 else len(X)
+        rows = max(1, _BUFFER // X.shape[1]) if X.shape[1] > 1 else len(X)
         for start in range(0, len(X), rows):
             sq = X[start : start + rows] - mean
             sq *= sq
@@ -118,12 +118,13 @@ class SampleStep:
         n, d = X.shape
         shifted = centers - mean
         sq_dist = np.empty(n, X.dtype)
-        rows = max(1, _BUFFER // d)
+        rows = max(1, min(n, _BUFFER // d))
         buffer, theirs = np.empty((2, rows, d), X.dtype)
         for first in range(0, n, rows):
             some = X[first : first + rows]
             part, own = buffer[: len(some)], theirs[: len(some)]
             np.subtract(some, mean, out=part)
+            # All labels are good; to look whether they are, NumPy would buffer what it takes.
             np.take(shifted, labels[first : first + rows], axis=0, out=own, mode="clip")
             part -= own
             np.square(part, out=part).sum(axis=1, out=sq_dist[first : first + rows])
