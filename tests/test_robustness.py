@@ -382,6 +382,31 @@ def test_a_process_ends_whatever_threads_were_hired(start):
     assert ended(start(HIRING)) == ["interrupted"] * 3 + ["0", "5"]
 
 
+FAILING = """
+import threading
+import numpy as np
+from kmq.engine.team import Team
+from kmq.kernels.team import await_work, take_work
+claimed = threading.Event()
+def work_off(leads, board, tally):
+    if leads:
+        claimed.wait()
+        await_work(board, leads)
+    elif take_work(board, leads) >= 0:
+        claimed.set()
+        raise MemoryError("no room")
+team = Team(work_off, (), np.zeros((2, 1), np.int64))
+try:
+    team.work(1)
+except MemoryError as error:
+    print(*error.args)
+"""
+
+
+def test_a_team_does_not_wait_for_a_helper_that_failed(start):
+    assert ended(start(FAILING)) == ["no", "room"]
+
+
 def test_import_alone_loads_nothing_heavy(start):
     code = """
 import sys

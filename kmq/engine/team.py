@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.pool import submit
-from kmq.kernels.team import BOARD, LEAVE, open_work
+from kmq.kernels.team import BOARD, DONE, FAILED, LEAVE, LIMIT, open_work
 
 
 @cache
@@ -30,9 +30,16 @@ def _other_cores() -> set[int]:
 
 
 def _help(
-    cores: set[int], away: list[bool], member: int, work_off: Callable[..., Any], *args: Any
+    cores: set[int],
+    away: list[bool],
+    errors: list[BaseException],
+    member: int,
+    work_off: Callable[..., Any],
+    *args: Any,
 ) -> None:
     """Work off on some cores; then run where the thread could before, and say to be away.
+
+    What goes wrong is kept for the leader.
 
     A scheduler likes to wake a thread where the waking one runs. Two threads that spin on one
     core take turns of some milliseconds, which is longer than a whole fit.
@@ -45,6 +52,10 @@ def _help(
             os.sched_setaffinity(0, cores)
     try:
         work_off(*args)
+    except BaseException as error:
+        errors.append(error)
+        *_, board, _ = args
+        board[FAILED] = 1
     finally:
         if before:
             with suppress(OSError):
@@ -80,22 +91,27 @@ class Team:
         self._work = tuple(tuple(part) if isinstance(part, tuple) else part for part in work)
         self._tallies = tallies
         self._away = [True] * (len(tallies) - 1)
+        self._errors: list[BaseException] = []
         self._call_helpers()
 
     def work(self, n_chunks: int) -> None:
-        """Do a piece of work."""
+        """Do a piece of work; raise what a helper failed with that had begun a part of it."""
         board = self._board
         board[LEAVE] = 0
         open_work(board, n_chunks)
         self._call_helpers()
         self._work_off(*self._work, True, board, self._tallies[0])
+        if self._errors and board[DONE] < board[LIMIT]:
+            raise self._errors[0]
 
     def _call_helpers(self) -> None:
         """Send for the helpers that are away."""
         for member, away in enumerate(self._away):
             if away:
                 self._away[member] = False
-                task = partial(_help, _other_cores(), self._away, member, self._work_off)
+                task = partial(
+                    _help, _other_cores(), self._away, self._errors, member, self._work_off
+                )
                 args = (*self._work, False, self._board, self._tallies[member + 1])
                 if submit(len(self._away), task, *args) is None:
                     self._away[member] = True

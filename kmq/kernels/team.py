@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 from kmq.kernels.jit import kernel
 
 # Places of the counters in a team's board, a cache line apart.
-LIMIT, NEXT, DONE, LEAVE = 0, 8, 16, 24
-BOARD = 32
+LIMIT, NEXT, DONE, LEAVE, FAILED = 0, 8, 16, 24, 32
+BOARD = 40
 # Looks at the board without work before a helper leaves; together some 200 microseconds.
 _PATIENCE = 800_000
 
@@ -113,8 +113,10 @@ def take_work(board, leads):
 def await_work(board, leads):
     """Let the leader wait until all chunks are done, those that helpers have claimed included.
 
+    Or until a helper has failed, whose chunk nobody will do.
+
     board  int64  the team's counters
     leads  bool   whether for the leader
     """
-    while leads and read(board, DONE) < read(board, LIMIT):
+    while leads and read(board, DONE) < read(board, LIMIT) and read(board, FAILED) == 0:
         pass
