@@ -202,7 +202,8 @@ def setting(names: Iterable[str] = ("scikit-learn",)) -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     from kmq import __version__
-    from kmq.engine.threads import n_cores, n_threads
+    from kmq.engine.cores import n_cores
+    from kmq.engine.threads import n_threads
 
     packages = ["numpy", "numba", *(COMPETITORS[name].package for name in names)]
     return {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kmq.cli.sources import Source
 from kmq.cli.talk import CommandError, Talk, code_of, collected_notes, fail, sentence_of
-from kmq.engine.threads import n_cores, positive_int
+from kmq.engine.cores import n_cores
+from kmq.engine.threads import positive_int
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,20 @@ from numpy.typing import NDArray
 
 from kmq.engine.pool import submit
 from kmq.kernels.team import BOARD, DONE, FAILED, LEAVE, LIMIT, open_work
+
+# Seconds between two looks of a leader at what its helpers still do.
+_NAP = 5e-5
+# A leader that waits so many seconds, and longer than it worked, has helpers without cores.
+_LATE = 2e-3
+# Teams are smaller for so many seconds then: whether there are cores again is tried out.
+_CROWDED_SECONDS = 1.0
+
+
+class _Crowd:
+    """The most helpers that had cores lately, and until when that is remembered."""
+
+    most = 0
+    until = 0.0
 
 
 @cache
@@ -100,14 +115,37 @@ class Team:
         board[LEAVE] = 0
         open_work(board, n_chunks)
         self._call_helpers()
+        begun = perf_counter()
         self._work_off(*self._work, True, board, self._tallies[0])
+        if board[DONE] < board[LIMIT]:
+            self._await_helpers(perf_counter() - begun)
         if self._errors and board[DONE] < board[LIMIT]:
             raise self._errors[0]
 
+    def _await_helpers(self, worked: float) -> None:
+        """Wait for the chunks that helpers have claimed, after so many seconds of work.
+
+        A helper that has lost its core would get one back late if this thread did not let go of
+        its own. Where more helpers are believed in than there are cores, fewer are better.
+        """
+        board = self._board
+        begun = perf_counter()
+        while board[DONE] < board[LIMIT] and not board[FAILED]:
+            sleep(_NAP)
+        now = perf_counter()
+        if now - begun > max(_LATE, worked):
+            _Crowd.most, _Crowd.until = self._n_called() // 4, now + _CROWDED_SECONDS
+            self.dismiss()
+
+    def _n_called(self) -> int:
+        """How many helpers are sent for."""
+        known = len(self._away)
+        return min(known, _Crowd.most) if perf_counter() < _Crowd.until else known
+
     def _call_helpers(self) -> None:
         """Send for the helpers that are away."""
-        for member, away in enumerate(self._away):
-            if away:
+        for member in range(self._n_called()):
+            if self._away[member]:
                 self._away[member] = False
                 task = partial(
                     _help, _other_cores(), self._away, self._errors, member, self._work_off

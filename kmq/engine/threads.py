@@ -14,6 +14,7 @@ from itertools import count
 from threading import Lock
 from typing import Any, TypeVar
 
+from kmq.engine.cores import n_cores
 from kmq.engine.pool import submit
 
 T = TypeVar("T")
@@ -44,25 +45,23 @@ def positive_int(text: str | None) -> int | None:
     return value if value > 0 else None
 
 
-def n_cores() -> int:
-    """Number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def n_threads() -> int:
     """Number of threads that a fit started now would use.
 
-    The smallest of: cores this process may run on, ``NUMBA_NUM_THREADS`` and
-    ``OMP_NUM_THREADS`` (which joblib and Dask set for their workers), and the caller's
-    ``numba.set_num_threads``, which is read and never written.
+    The smallest of: cores this process may use (`kmq.engine.cores`), ``NUMBA_NUM_THREADS`` and
+    ``OMP_NUM_THREADS`` (which joblib and Dask set for their workers), what ``threadpoolctl``
+    leaves OpenMP in the calling thread, and the caller's ``numba.set_num_threads``. None of them
+    is ever written.
     """
     limits = [n_cores()]
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
         limit = positive_int(os.environ.get(name))
         if limit is not None:
             limits.append(limit)
+    # scikit-learn knows what OpenMP was told last; where it is not loaded, nobody was told.
+    openmp = sys.modules.get("sklearn.utils._openmp_helpers")
+    if openmp is not None:
+        limits.append(openmp._openmp_effective_n_threads(only_physical_cores=False))
     # Asking Numba starts its threading layer; a mask can only have been set once that runs.
     layer = sys.modules.get("numba.np.ufunc.parallel")
     if layer is not None and layer._is_initialized:
@@ -130,7 +129,6 @@ def run_blocks(
 @cache
 def _blas() -> Any:
     """The BLAS libraries of this process, found once: looking takes milliseconds."""
-    import scipy.linalg  # noqa: F401  # brings the one that kernels call
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel, zeros
 from kmq.kernels.products import BLOCK, STRETCH, WIDTH, fill_tile, multiply, nearest
 from kmq.kernels.rows import LANES, sq_to_point
 
@@ -61,8 +61,8 @@ def _decide(X, i, zero, plan, best, a, limit):
     """
     centers, wide, names, groups = plan.centers, plan.wide, plan.names, plan.groups
     k, d = centers.shape
-    near = np.empty(k + 1, np.int64)
-    sq_wide = np.empty(k)
+    near = empty(k + 1, np.int64)
+    sq_wide = empty(k, np.float64)
     least = np.inf
     count = 0
     for g in range(groups.shape[0] - 1):
@@ -184,10 +184,15 @@ def _compare(X, plan, bounds, active, opened, gamma, scratch):
     best, second, owner, norms = scratch.best, scratch.second, scratch.owner, scratch.norms
     n_groups = groups.shape[0] - 1
     scale, wide, now = plan.scale, plan.wide, plan.now
-    zero = np.zeros(d, X.dtype)
-    members = np.arange(s)
+    zero = zeros(d, X.dtype)
+    members = empty(s, np.int64)
+    n_open = 0
+    for a in range(s):
+        members[a] = a
+        for p in range(n_panels):
+            n_open += opened[a, p]
     # Laying samples out again for each panel does not pay where most are open.
-    if 2 * opened.sum() > s * n_panels:
+    if 2 * n_open > s * n_panels:
         opened[:] = True
         _multiply_some(X, plan, active, members, 0, n_groups, scratch)
     else:
@@ -209,9 +214,9 @@ def _compare(X, plan, bounds, active, opened, gamma, scratch):
     unit = np.float32(product * 2.0**-24)
     unit_norm = np.float32((product + d / LANES + 2 * LANES + 2) * 2.0**-24)
     beyond = gamma * gamma - np.float32(1.0)
-    least = np.empty(s, np.float32)
-    group = np.empty(s, np.float32)
-    runner = np.empty(s, np.float32)
+    least = empty(s, np.float32)
+    group = empty(s, np.float32)
+    runner = empty(s, np.float32)
     _nearest_group(best, s, least, group, runner)
     for a in range(s):
         i = active[a]
@@ -274,21 +279,21 @@ def assign_bounded(X, plan, bounds, start, stop, moved, tally):
     n_groups = group_way.shape[1]
     # Twice the rounding error of explicit differences, and a tenth for its square.
     gamma = np.float32(1.0 + 0.55 * (d + 4) * np.finfo(X.dtype).eps) * _UP
-    zero = np.zeros(d, X.dtype)
+    zero = zeros(d, X.dtype)
     chunk = max(4 * WIDTH, min(_MOST_CHUNK, _CHUNK_VALUES // d))
-    active = np.empty(chunk, np.int64)
-    opened = np.empty((chunk, n_panels), np.bool_)
-    bars = np.empty(chunk, np.float32)
+    active = empty(chunk, np.int64)
+    opened = empty((chunk, n_panels), np.bool_)
+    bars = empty(chunk, np.float32)
     scratch = _Scratch(
-        np.empty((d, WIDTH), np.float32),
-        np.empty(WIDTH, np.float32),
-        np.empty((plan.packed.shape[0] * BLOCK, WIDTH), np.float32),
-        np.empty((3, WIDTH), np.float32),
-        np.empty((n_groups, chunk), np.float32),
-        np.empty((n_groups, chunk), np.float32),
-        np.empty((n_groups, chunk), np.float32),
-        np.empty(chunk, np.float32),
-        np.empty(chunk + WIDTH + LANES, np.int64),
+        empty((d, WIDTH), np.float32),
+        empty(WIDTH, np.float32),
+        empty((plan.packed.shape[0] * BLOCK, WIDTH), np.float32),
+        empty((3, WIDTH), np.float32),
+        empty((n_groups, chunk), np.float32),
+        empty((n_groups, chunk), np.float32),
+        empty((n_groups, chunk), np.float32),
+        empty(chunk, np.float32),
+        empty(chunk + WIDTH + LANES, np.int64),
     )
     found = start
     count = 0

@@ -10,7 +10,7 @@ import numpy as np
 
 from kmq.kernels.cells import BUNDLE, CELL, Cells
 from kmq.kernels.draws import STRETCH, Book, book_fall
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel
 from kmq.kernels.rounds import (
     BOOKS,
     CHOSEN,
@@ -103,8 +103,8 @@ def _candidate_gains(cells, closest, points, first, last, gains):
     mid, half, sq_farthest = closest.mid, closest.half, closest.sq_farthest
     sq_closest = closest.sq_closest
     n_cells = sq_closest.shape[0]
-    sq = np.empty(CELL)
-    lanes = np.empty(CELL)
+    sq = empty(CELL, np.float64)
+    lanes = empty(CELL, np.float64)
     for t in range(points.shape[0]):
         gains[t] = 0.0
         lanes[:] = 0.0
@@ -141,7 +141,7 @@ def _mark_candidates(cells, closest, orders, first, last, rows):
     sq_closest = closest.sq_closest
     n_cells = sq_closest.shape[0]
     points = orders.points
-    sq = np.empty(CELL)
+    sq = empty(CELL, np.float64)
     for place in range(orders.head[CHOSEN]):
         t, row = orders.chosen[place], rows[place]
         for b in range(first, last):
@@ -174,7 +174,7 @@ def _lower_cells(cells, closest, orders, first, last, book, worker):
     sq_by_row, stale, grid, fallen = book.sq_closest, book.stale, book.grid, book.fallen[worker]
     n_cells = sq_closest.shape[0]
     points, t, books = orders.points, orders.chosen[0], orders.head[BOOKS]
-    sq = np.empty(CELL)
+    sq = empty(CELL, np.float64)
     for b in range(first, last):
         if _beyond(mid, half, sq_farthest, 1, b, points, t):
             continue

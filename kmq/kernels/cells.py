@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.jit import fma, kernel
+from kmq.kernels.jit import empty, fma, kernel
 from kmq.kernels.rows import prefetch
 
 # On 1e6 x 2 and k = 100, cells of 32 and 128 took 1.2 and 1.4 times as long.
@@ -128,7 +128,7 @@ def fill_cells(X, weight, cells, start, stop):
     tiles, weights, order, mid, half = cells.tiles, cells.weight, cells.order, cells.mid, cells.half
     moments = cells.moments
     # Sums and extremes in lanes, which become vectors.
-    lanes = np.empty((3, _LANES))
+    lanes = empty((3, _LANES), np.float64)
     for c in range(start, stop):
         rows, tile, size = order[c], tiles[c], min(CELL, n - c * CELL)
         rows[size:] = rows[size - 1]
@@ -244,14 +244,16 @@ def assign_cells(cells, centers, dims, start, stop, labels, owners, sums):
     d = len(dims)
     k = centers.shape[0]
     dtype = centers.dtype.type
-    everyone = np.arange(k, dtype=np.int32)
-    some = np.empty(k, np.int32)
-    few = np.empty(k, np.int32)
-    sq = np.empty(k)
-    mid = np.empty(d)
-    half = np.empty(d)
-    best = np.empty(CELL, centers.dtype)
-    owner = np.empty(CELL, centers.dtype)
+    everyone = empty(k, np.int32)
+    for name in range(k):
+        everyone[name] = name
+    some = empty(k, np.int32)
+    few = empty(k, np.int32)
+    sq = empty(k, np.float64)
+    mid = empty(d, np.float64)
+    half = empty(d, np.float64)
+    best = empty(CELL, centers.dtype)
+    owner = empty(CELL, centers.dtype)
     changed = 0
     sums[:] = 0.0
     for first in range(start, stop, BUNDLE):
@@ -284,7 +286,7 @@ def assign_cells(cells, centers, dims, start, stop, labels, owners, sums):
                 continue
             for a in range(m):
                 j = few[a]
-                name = dtype(j)
+                as_float = dtype(j)
                 for i in range(CELL):
                     diff = cells.tiles[c, 0, i] - centers[j, 0]
                     acc = diff * diff
@@ -292,7 +294,7 @@ def assign_cells(cells, centers, dims, start, stop, labels, owners, sums):
                         diff = cells.tiles[c, f, i] - centers[j, f]
                         acc += diff * diff
                     nearer = a == 0 or acc < best[i]
-                    owner[i] = name if nearer else owner[i]
+                    owner[i] = as_float if nearer else owner[i]
                     best[i] = acc if nearer else best[i]
             differ = 0
             for i in range(CELL):
@@ -327,10 +329,12 @@ def settle_cells(cells, centers, mean, shifted, sq_norms, labels, owners, sums):
     """
     k, d = centers.shape
     dtype = centers.dtype.type
-    everyone = np.arange(k, dtype=np.int32)
-    few = np.empty(k, np.int32)
-    sq = np.empty(k)
-    dist = np.empty(k, centers.dtype)
+    everyone = empty(k, np.int32)
+    for name in range(k):
+        everyone[name] = name
+    few = empty(k, np.int32)
+    sq = empty(k, np.float64)
+    dist = empty(k, centers.dtype)
     for c in range(owners.shape[0]):
         if owners[c] >= 0:
             continue

@@ -60,10 +60,14 @@ def add_up(tallies, centers, sq_total, sums, counts, means):
     rest = 0.0
     shift = 0.0
     for j in range(k):
-        weight = tallies[:, j, d].sum()
+        weight = np.int64(0)
+        for member in range(tallies.shape[0]):
+            weight += tallies[member, j, d]
         counts[j] = weight
         for f in range(d):
-            total = tallies[:, j, f].sum()
+            total = np.int64(0)
+            for member in range(tallies.shape[0]):
+                total += tallies[member, j, f]
             sums[j, f] = total
             means[j, f] = np.float64(total) / np.float64(weight)
             way = means[j, f] - centers[j, f]
@@ -73,4 +77,7 @@ def add_up(tallies, centers, sq_total, sums, counts, means):
             shifted = total - weight * near
             whole -= near * (total + shifted)
             rest += offset * (weight * offset - 2.0 * shifted)
-    return whole + rest, tallies[:, k, 0].sum(), shift
+    changed = np.int64(0)
+    for member in range(tallies.shape[0]):
+        changed += tallies[member, k, 0]
+    return whole + rest, changed, shift

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.colors import CELL, GROUP, Cells, Groups
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel
 
 # Above any squared distance between 8-bit colours of four channels.
 UNSEEN = 1 << 20
@@ -52,7 +52,7 @@ def gains(cells, groups, closest, candidates, gained):
     cells, groups, closest = Cells(*cells), Groups(*groups), Closest(*closest)
     d = len(cells.dims)
     n_cells = cells.radius.shape[0]
-    center = np.empty(d, np.int32)
+    center = empty(d, np.int32)
     for t in range(candidates.shape[0]):
         for f in range(d):
             center[f] = candidates[t, f]
@@ -93,7 +93,9 @@ def add_center(cells, groups, closest, center):
     cells, groups, closest = Cells(*cells), Groups(*groups), Closest(*closest)
     d = len(cells.dims)
     n_cells = cells.radius.shape[0]
-    x = center.astype(np.int32)
+    x = empty(d, np.int32)
+    for f in range(d):
+        x[f] = center[f]
     for g in range(groups.radius.shape[0]):
         sq = 0.0
         for f in range(d):
@@ -204,7 +206,11 @@ def find_rows(index, weight, sq_dist, totals, rows, n, uniform, drawn):
     uniform  (t,) float64  shares, from 0 to 1
     drawn    (t,) int64    out: the rows, the last one of a run where its sum stays below
     """
-    reached = np.cumsum(totals)
+    reached = empty(totals.shape[0], np.int64)
+    total = np.int64(0)
+    for run in range(totals.shape[0]):
+        total += totals[run]
+        reached[run] = total
     whole = np.float64(reached[-1])
     for t in range(uniform.shape[0]):
         target = uniform[t] * whole

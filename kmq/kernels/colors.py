@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel
 from kmq.kernels.simd import (
     LANES,
     count_differing,
@@ -110,7 +110,7 @@ def build_cells(colors, counts, start, stop, cells, groups):
     m = colors.shape[0]
     d = len(cells.dims)
     n_cells = cells.radius.shape[0]
-    box = np.empty((4, d))
+    box = empty((4, d), np.float64)
     low, high, group_low, group_high = box[0], box[1], box[2], box[3]
     sq_total = np.int64(0)
     for g in range(start, stop):
@@ -171,8 +171,8 @@ def list_centers(groups, dims, rows, k, reach, start, stop, state):
     start, stop                the groups to look at
     state    State             inout
     """
-    sq_dist = np.empty(rows.shape[1], np.float32)
-    listed = np.empty(rows.shape[1], np.int32)
+    sq_dist = empty(rows.shape[1], np.float32)
+    listed = empty(rows.shape[1], np.int32)
     for g in range(start, stop):
         state.slack[g] -= reach
         if state.slack[g] > 0.0:
@@ -292,12 +292,12 @@ def visit_cells(cells, centers, start, stop, state, deltas):
     k = centers.shape[0]
     n_cells = cells.radius.shape[0]
     room = -(-k // LANES) * LANES
-    near = np.empty((d, room))
-    near32 = np.empty((d, room), np.float32)
-    sq_dist = np.empty(room, np.float32)
-    rivals = np.empty(room, np.int32)
-    names = np.empty(room, np.int32)
-    labels = np.empty(CELL, np.int32)
+    near = empty((d, room), np.float64)
+    near32 = empty((d, room), np.float32)
+    sq_dist = empty(room, np.float32)
+    rivals = empty(room, np.int32)
+    names = empty(room, np.int32)
+    labels = empty(CELL, np.int32)
     changed = 0
     for g in range(start, stop):
         clock = state.clock[g]

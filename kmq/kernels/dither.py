@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel, zeros
 from kmq.kernels.nearest import find, learn, write_search
 from kmq.kernels.vectors import FLOAT, INT, LANES, SIZE, Code, constant, every, vector
 
@@ -269,7 +269,7 @@ def _prepare_line(pixels, shown, taps, y, forth, errors, line):
         if forth[back] != along:
             above += WIDE * (width - 1)
             _add_turned(errors, begin, above, np.int64(width), taps, np.int64(back))
-        elif taps[back].any():
+        elif taps[back, 0] or taps[back, 1] or taps[back, 2] or taps[back, 3] or taps[back, 4]:
             _add_along(errors, begin, above, np.int64(width), taps, np.int64(back))
     errors[begin + WIDE * width : begin + WIDE * (width + _FOUR)] = 0
 
@@ -300,7 +300,7 @@ def _run_lines(like, grid, errors, starts, shares, chosen):
     chosen  (n, w)   int32    out: rows of the palette
     """
     known, tiles, following, rows = grid.known, grid.tiles, grid.following, grid.rows
-    carried = np.zeros((len(like), 2, WIDE), np.float32)
+    carried = zeros((len(like), 2, WIDE), np.float32)
     across = 0
     while True:
         across = _diffuse(
@@ -331,13 +331,16 @@ def diffuse(pixels, shown, taps, backwards, bands, grid, indices):
     width = pixels.shape[1]
     size = WIDE * (width + 2 * _MARGIN)
     # Where there is no line, one of pixels that are not shown stands in.
-    errors = np.zeros((n_bands + 1) * _ROWS * size, np.float32)
-    starts = np.empty(IN_STEP, np.int64)
-    which = np.empty(IN_STEP, np.int64)
-    forth = np.empty((n_bands, _ROWS), np.bool_)
-    chosen = np.empty((IN_STEP, width), np.int32)
-    shares = taps[0, 3:].copy()
-    for line in range((bands[:, 2] - bands[:, 0]).max()):
+    errors = zeros((n_bands + 1) * _ROWS * size, np.float32)
+    starts = empty(IN_STEP, np.int64)
+    which = empty(IN_STEP, np.int64)
+    forth = empty((n_bands, _ROWS), np.bool_)
+    chosen = empty((IN_STEP, width), np.int32)
+    shares = taps[0, 3:]
+    most_lines = 0
+    for b in range(n_bands):
+        most_lines = max(most_lines, bands[b, 2] - bands[b, 0])
+    for line in range(most_lines):
         n_lines = 0
         starts[:] = n_bands * _ROWS * size
         for b in range(n_bands):
@@ -378,7 +381,7 @@ def order(pixels, shown, offsets, start, stop, grid, indices):
     known, tiles, following = grid.known, grid.tiles, grid.following
     rows = grid.rows.reshape(-1)
     width = pixels.shape[1]
-    colors = np.empty(width, np.int32)
+    colors = empty(width, np.int32)
     for y in range(start, stop):
         channels, pattern = pixels[y].reshape(-1), offsets[y % len(offsets)]
         # In a loop of its own, which becomes vectors.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel, zeros
 
 # Samples a stretch.
 STRETCH = 128
@@ -137,7 +137,7 @@ def renew_double(book, start, stop):
     start, stop  the stretches to look at
     """
     weight, sq_closest, totals, stale, grid, fallen = book
-    lanes = np.empty(8)
+    lanes = empty(8, np.float64)
     _gather_losses(fallen, start, stop)
     for run in range(start, stop, _RUN):
         last_of_run = min(run + _RUN, stop)
@@ -170,11 +170,13 @@ def draw_double(book, uniform, drawn):
     weight, sq_closest, totals = book.weight, book.sq_closest, book.sums
     n, n_stretches = weight.shape[0], totals.shape[0]
     n_runs = -(-n_stretches // _RUN)
-    runs = np.zeros(n_runs)
+    runs = zeros(n_runs, np.float64)
     for run in range(n_runs):
         for b in range(run * _RUN, min((run + 1) * _RUN, n_stretches)):
             runs[run] += totals[b]
-    whole = runs.sum()
+    whole = 0.0
+    for run in range(n_runs):
+        whole += runs[run]
     for t in range(uniform.shape[0]):
         target = uniform[t] * whole
         total = 0.0

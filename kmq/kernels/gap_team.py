@@ -3,7 +3,7 @@
 import numpy as np
 
 from kmq.kernels.gaps import TASK, Orders, State, make_scratch, visit
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel
 from kmq.kernels.strips import add_row, add_sq_row
 from kmq.kernels.team import DONE, add_one, await_work, take_work
 
@@ -30,7 +30,11 @@ def _spread(X, weight, labels, points, first, last, totals):
     for i in range(first, last):
         j, part = np.int64(labels[i]), np.int64(i % _PARTS)
         add_sq_row(X, np.int64(i), weight[i], points, j, totals, part)
-    return totals.sum()
+    total = 0.0
+    for row in range(totals.shape[0]):
+        for f in range(totals.shape[1]):
+            total += totals[row, f]
+    return total
 
 
 @kernel
@@ -70,7 +74,7 @@ def work_off(X, weight, orders, rows, state, leads, board, tally):
     labels, points = state.labels, orders.points
     n_blocks = state.scatter.shape[0]
     scratch = make_scratch(X)
-    totals = np.empty((_PARTS, X.shape[1]))
+    totals = empty((_PARTS, X.shape[1]), np.float64)
     number = take_work(board, leads)
     while number >= 0:
         block, task = number % n_blocks, orders.head[TASK]
@@ -107,10 +111,14 @@ def add_up(orders, state, tallies, sums, counts, means):
     k, d = sums.shape
     sums[:] = 0.0
     counts[:] = 0.0
+    scatter = 0.0
     for block in range(state.scatter.shape[0]):
-        sums += state.sums[block]
-        counts += state.counts[block]
-    scatter = state.scatter.sum()
+        scatter += state.scatter[block]
+        for j in range(k):
+            for f in range(d):
+                sums[j, f] += state.sums[block, j, f]
+            counts[j, 0] += state.counts[block, j, 0]
+            counts[j, 1] += state.counts[block, j, 1]
     inertia = scatter
     sq_way = 0.0
     for j in range(k):
@@ -130,4 +138,7 @@ def add_up(orders, state, tallies, sums, counts, means):
             means[j, f] = sums[j, f] / counts[j, 0]
             way = np.float64(means[j, f] - orders.centers[j, f])
             sq_way += way * way
-    return inertia, scatter, tallies.sum(), sq_way
+    changed = np.int64(0)
+    for member in range(tallies.shape[0]):
+        changed += tallies[member, 0]
+    return inertia, scatter, changed, sq_way

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel, zeros
 from kmq.kernels.scan import scan_fused
 from kmq.kernels.simd import scan_tile
 from kmq.kernels.strips import LEAST_FEATURES, add_row, gather_tile, set_alarms
@@ -109,16 +109,16 @@ def make_scratch(X):
     """What visits to these samples need, to be used by one thread: `Scratch`."""
     d = X.shape[1]
     return Scratch(
-        np.empty((d, LANES), np.float32),
-        np.empty((2, LANES), np.float32),
-        np.empty(LANES, np.uint32),
-        np.empty(LANES, np.float32),
-        np.empty(_CHUNK + LANES, np.uint64),
-        np.empty(_CHUNK + 1, np.uint64),
-        np.empty(_CHUNK + 1, np.int32),
-        np.zeros(d, X.dtype),
-        np.empty((1, d, LANES), X.dtype),
-        np.empty((2, LANES), X.dtype),
+        empty((d, LANES), np.float32),
+        empty((2, LANES), np.float32),
+        empty(LANES, np.uint32),
+        empty(LANES, np.float32),
+        empty(_CHUNK + LANES, np.uint64),
+        empty(_CHUNK + 1, np.uint64),
+        empty(_CHUNK + 1, np.int32),
+        zeros(d, X.dtype),
+        empty((1, d, LANES), X.dtype),
+        empty((2, LANES), X.dtype),
     )
 
 
@@ -137,7 +137,7 @@ def place_centers(centers, orders):
     # these lie within D + R and E + D + R: D and E are off by at most 4 R, 3 D and E of that
     # together, of which the share of the distance to the rival covers all but 4 R.
     rounding = 4.0 * 2.0**-24 if centers.itemsize > 4 else 0.0
-    moved = np.empty(k)
+    moved = empty(k, np.float64)
     most = 0.0
     second = 0.0
     for j in range(k):

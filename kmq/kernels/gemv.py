@@ -12,7 +12,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from kmq.kernels.jit import fma, kernel
+from kmq.kernels.jit import empty, fma, kernel
 from kmq.kernels.vectors import Code
 
 BLOCK = 4096
@@ -127,7 +127,7 @@ def add_up_blocks(values, weight, order, start, stop, parts, climbs):
                           negative
     """
     whole = weight.shape[0] // 4 * 4
-    lanes = np.empty((STRIPS, 2 * _LANES), np.float32)
+    lanes = empty((STRIPS, 2 * _LANES), np.float32)
     for group in range(start, stop):
         b, stop_at = group * STRIPS, min((group + 1) * STRIPS, parts.shape[0])
         strips = STRIPS if (group + 1) * STRIPS * BLOCK <= whole else 1
@@ -165,7 +165,9 @@ def join_blocks(values, weight, parts, climbs, fused_rest):
     """
     n = weight.shape[0]
     total = np.float32(0)
-    climb = climbs.sum()
+    climb = 0.0
+    for group in range(climbs.shape[0]):
+        climb += climbs[group]
     for b in range(parts.shape[0]):
         total += parts[b]
         climb += total

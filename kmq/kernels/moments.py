@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import kernel, zeros
 from kmq.kernels.products import BLOCK
 from kmq.kernels.rows import LANES, LINE, prefetch, sq_distance, sq_to_point
 
@@ -59,7 +59,7 @@ def growth(X, weight, before, labels, moved, wide):
     wide     (k, d) float64  points of reference, one a cluster
     Returns the growth.
     """
-    zero = np.zeros(X.shape[1], X.dtype)
+    zero = zeros(X.shape[1], X.dtype)
     total = 0.0
     for m in range(moved.shape[0]):
         i = moved[m]
@@ -82,7 +82,7 @@ def sum_clusters(X, weight, labels, wide, start, stop, sums, counts):
     Returns the sum of weighted squared distances to the points of reference.
     """
     d = X.shape[1]
-    zero = np.zeros(d, X.dtype)
+    zero = zeros(d, X.dtype)
     sums[:] = 0.0
     counts[:] = 0.0
     total = 0.0
@@ -111,7 +111,7 @@ def spread(X, weight, labels, wide, start, stop):
     start, stop              the samples to sum
     Returns the sum.
     """
-    zero = np.zeros(X.shape[1], X.dtype)
+    zero = zeros(X.shape[1], X.dtype)
     total = 0.0
     for i in range(start, stop):
         _ask_for(X, min(i + 1, stop - 1), 0, X.shape[1])
@@ -130,7 +130,7 @@ def ways(remembered, factors, floor, start, stop, center_way):
     center_way  (s, k)    float32  out: at least the distances
     """
     k, d = factors.shape
-    zero = np.zeros(d, np.float32)
+    zero = zeros(d, np.float32)
     for slot in range(start, stop):
         for j in range(k):
             total = sq_distance(factors, j, zero, remembered[slot], j)[0]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel, zeros
 
 _POWER_STEPS = 12
 
@@ -36,9 +36,11 @@ def survey(channels, weight, centers, found):
     """
     n = weight.shape[0]
     k = centers.shape[0]
-    nearest = np.full(n, np.inf, np.float32)
-    second = np.full(n, np.inf, np.float32)
-    owner = np.zeros(n, np.int32)
+    nearest = empty(n, np.float32)
+    second = empty(n, np.float32)
+    nearest[:] = np.inf
+    second[:] = np.inf
+    owner = zeros(n, np.int32)
     red, green, blue = channels[0], channels[1], channels[2]
     for j in range(k):
         r, g, b = centers[j, 0], centers[j, 1], centers[j, 2]
@@ -57,7 +59,8 @@ def survey(channels, weight, centers, found):
     error[:] = 0
     utility[:] = 0
     worst[:] = 0
-    largest = np.full(k, -1.0)
+    largest = empty(k, np.float64)
+    largest[:] = -1.0
     total = 0.0
     for i in range(n):
         j = owner[i]
@@ -155,14 +158,19 @@ def split(colors, weight, centers):
     Returns how many there are: fewer than k where the colours cannot be told apart.
     """
     k = centers.shape[0]
-    rows = np.arange(weight.shape[0]).astype(np.int32)
-    ends = np.zeros((k, 2), np.int64)
-    about = np.zeros((k, 10))
+    rows = empty(weight.shape[0], np.int32)
+    for i in range(rows.shape[0]):
+        rows[i] = i
+    ends = zeros((k, 2), np.int64)
+    about = zeros((k, 10), np.float64)
     ends[0, 1] = rows.shape[0]
     _describe(colors, weight, rows, about[0])
     made = 1
     while made < k:
-        j = int(np.argmax(about[:made, 9]))
+        j = 0
+        for other in range(1, made):
+            if about[other, 9] > about[j, 9]:
+                j = other
         if about[j, 9] <= 0:
             break
         start, stop = ends[j]

@@ -79,7 +79,9 @@ def keep_book(orders, book, copies, block):
     elif task == COPY:
         first, last = share_of(copies.rows.shape[1], block, n_blocks)
         for place in range(orders.head[CHOSEN]):
-            copies.rows[place, first:last] = book.sq_closest[first:last]
+            copy = copies.rows[place]
+            for i in range(first, last):
+                copy[i] = book.sq_closest[i]
     else:
         first, last = share_of(copies.climbs.shape[1], block, n_blocks)
         for place in range(orders.head[CHOSEN]):

@@ -11,7 +11,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from kmq.kernels.jit import kernel
+from kmq.kernels.jit import empty, kernel, zeros
 from kmq.kernels.vectors import FLOAT, SIZE, Code, vector
 
 # Samples a tile.
@@ -95,9 +95,9 @@ def round_samples(X, mean, middle, step, start, stop, sketch, moved):
     for f in range(d):
         farthest = max(farthest, abs(middle[f]))
     # Passes of their own, which become vectors: one over a row, sums in lanes, one over columns.
-    whole = np.empty((TILE, d), np.int8)
-    rest = np.zeros(-(-d // _LANES) * _LANES)
-    lanes = np.empty(_LANES)
+    whole = empty((TILE, d), np.int8)
+    rest = zeros(-(-d // _LANES) * _LANES, np.float64)
+    lanes = empty(_LANES, np.float64)
     for c in range(start, stop):
         for i in range(TILE):
             row = np.uint64(min(c * TILE + i, n - 1))

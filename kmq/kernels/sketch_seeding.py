@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.draws import STRETCH, Book, book_fall
-from kmq.kernels.jit import kernel, popcount
+from kmq.kernels.jit import empty, kernel, popcount
 from kmq.kernels.rounds import (
     BOOKS,
     CHOSEN,
@@ -105,9 +105,9 @@ def _candidate_gains(field, points, first, last, sq_closest, gains):
     n = X.shape[0]
     trials = sq_dist.shape[0]
     dtype = X.dtype.type
-    sq = np.empty((FOUR, TILE), np.float32)
-    masks = np.empty(points.shape[0], np.uint64)
-    near = np.empty(points.shape[0])
+    sq = empty((FOUR, TILE), np.float32)
+    masks = empty(points.shape[0], np.uint64)
+    near = empty(points.shape[0], np.float64)
     gains[:] = 0.0
     for c in range(first, last):
         open_ = compare_tile(sketch, c, rounded, sq, limits, masks)

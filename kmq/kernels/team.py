@@ -18,6 +18,8 @@ from kmq.kernels.jit import kernel
 # Places of the counters in a team's board, a cache line apart.
 LIMIT, NEXT, DONE, LEAVE, FAILED = 0, 8, 16, 24, 32
 BOARD = 40
+# Looks at the board after which the leader lets its core go while it waits: some 100 microseconds.
+_LEADS_PATIENCE = 400_000
 # Looks at the board without work before a helper leaves; together some 200 microseconds.
 _PATIENCE = 800_000
 
@@ -111,12 +113,14 @@ def take_work(board, leads):
 
 @kernel
 def await_work(board, leads):
-    """Let the leader wait until all chunks are done, those that helpers have claimed included.
+    """Let the leader wait a while until all chunks are done, those that helpers claimed included.
 
-    Or until a helper has failed, whose chunk nobody will do.
+    Or until a helper has failed, whose chunk nobody will do. A helper that has lost its core needs
+    one, perhaps the leader's: who called the leader goes on waiting, asleep.
 
     board  int64  the team's counters
     leads  bool   whether for the leader
     """
-    while leads and read(board, DONE) < read(board, LIMIT) and read(board, FAILED) == 0:
-        pass
+    idle = 0
+    while leads and idle < _LEADS_PATIENCE and read(board, FAILED) == 0:
+        idle = idle + 1 if read(board, DONE) < read(board, LIMIT) else _LEADS_PATIENCE

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kmq.kernels.draws import STRETCH, Book, book_fall
-from kmq.kernels.jit import kernel, popcount
+from kmq.kernels.jit import empty, kernel, popcount, zeros
 from kmq.kernels.rounds import (
     BOOKS,
     CHOSEN,
@@ -84,9 +84,9 @@ def _candidate_gains(tiles, points, first, last, gains):
     sq_closest, nearer = tiles.sq_closest, tiles.nearer
     d = np.int64(samples.shape[1])
     dtype = sq_closest.dtype.type
-    tile = np.empty((d, TILE))
-    sq = np.empty(TILE)
-    lanes = np.zeros((points.shape[0], TILE))
+    tile = empty((d, TILE), np.float64)
+    sq = empty(TILE, np.float64)
+    lanes = zeros((points.shape[0], TILE), np.float64)
     for c in range(first, last):
         _to_float64(samples, c, tile)
         for i in range(TILE):
@@ -118,8 +118,8 @@ def _mark_candidates(tiles, orders, first, last, rows):
     samples, points, chosen = tiles.samples, orders.points, orders.chosen
     d = np.int64(samples.shape[1])
     dtype = rows.dtype.type
-    tile = np.empty((d, TILE))
-    sq = np.empty(TILE)
+    tile = empty((d, TILE), np.float64)
+    sq = empty(TILE, np.float64)
     for c in range(first, last):
         _to_float64(samples, c, tile)
         for place in range(orders.head[CHOSEN]):
@@ -145,8 +145,8 @@ def _lower_closest(tiles, orders, first, last, book, worker):
     d = np.int64(samples.shape[1])
     points, best, books = orders.points, orders.chosen[0], orders.head[BOOKS]
     dtype = sq_closest.dtype.type
-    tile = np.empty((d, TILE))
-    sq = np.empty(TILE)
+    tile = empty((d, TILE), np.float64)
+    sq = empty(TILE, np.float64)
     mask = np.uint16(1 << (best & 15))
     for c in range(first, last):
         hits = np.uint64(0)

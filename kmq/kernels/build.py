@@ -1,0 +1,60 @@
+"""What the build of a wheel adds to it: compiled kernels, so that a first fit need not wait.
+
+A hook of hatchling; it is no part of the installed package. Kernels are compiled for the
+processors of a common level (`kmq.kernels.cache.level`), and where the machine that builds has
+wider vectors, for its own processor too. Where nothing can be compiled the wheel is built without:
+kernels are then compiled when they are first needed. ``KMQ_BUILD_KERNELS=0`` asks for that.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+# What is compiled for, a line each, as the environment variables of Numba want it.
+_PROCESSORS = """
+import llvmlite.binding as llvm
+from kmq.kernels.cache import WIDER, level
+has = {name for name, there in llvm.get_host_cpu_features().items() if there}
+shipped = level()
+if shipped is not None and shipped[1] <= has:
+    print(shipped[0])
+if shipped is None or not shipped[1] <= has or WIDER in has:
+    print()
+"""
+_COMPILE = "from kmq.engine.warmup import warm; warm()"
+
+
+class CompiledKernels(BuildHookInterface):
+    """Compiles the kernels of usual fits into the wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile before the files of the wheel are gathered."""
+        if version == "editable" or os.environ.get("KMQ_BUILD_KERNELS") == "0":
+            return
+        built = Path(self.root, "kmq", "kernels", "built")
+        shutil.rmtree(built, ignore_errors=True)
+        try:
+            for processor in self._run(_PROCESSORS).splitlines():
+                self.app.display_info(f"compiling kernels for {processor or 'this processor'}")
+                named = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
+                self._run(_COMPILE, KMQ_CACHE_DIR=str(built), **(named if processor else {}))
+        except (OSError, subprocess.CalledProcessError) as error:
+            reason = (getattr(error, "stderr", None) or str(error)).strip().rpartition("\n")[2]
+            self.app.display_warning(f"kernels are left to be compiled on first use: {reason}")
+        if any(built.rglob("*.kernel")):
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
+
+    def _run(self, code: str, **changes: str) -> str:
+        """What a Python process prints that has kmq's sources."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+        env |= {"PYTHONPATH": self.root, "PYTHONDONTWRITEBYTECODE": "1", **changes}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True
+        )
+        return done.stdout
