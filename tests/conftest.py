@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Seconds after which something hangs, on whatever machine.
+HANGS = 900
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +25,28 @@ def shared_dir() -> Path:
 
 @pytest.fixture
 def wait_until():
-    """Wait for what another thread does; fail where it has not in ten seconds."""
+    """Wait for what another thread or process does; fail where it hangs."""
 
     def wait(holds):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HANGS
         while not holds():
             assert time.monotonic() < deadline
             time.sleep(0.001)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def ended():
+    """Wait for a process that must end; its output and errors. One that hangs is ended."""
+
+    def wait(process):
+        try:
+            return process.communicate(timeout=HANGS)
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
 
     return wait
 

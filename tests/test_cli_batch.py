@@ -4,7 +4,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -241,7 +240,7 @@ def test_remap_of_an_animation(film, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_batch_keeps_what_is_finished(number, tmp_path, rng):
+def test_an_interrupted_batch_keeps_what_is_finished(number, tmp_path, rng, ended, wait_until):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     matrix = rng.integers(0, 256, (300, 400, 3), np.uint8)
@@ -254,11 +253,14 @@ def test_an_interrupted_batch_keeps_what_is_finished(number, tmp_path, rng):
         stderr=subprocess.PIPE,
         text=True,
     )
-    until = time.monotonic() + 30
-    while time.monotonic() < until and not (out.is_dir() and any(out.glob("*.png"))):
-        select_nothing(batch)
+
+    def begun():
+        assert batch.poll() is None, "the batch ended before it was interrupted"
+        return out.is_dir() and any(out.glob("*.png"))
+
+    wait_until(begun)
     batch.send_signal(number)
-    stdout, stderr = batch.communicate(timeout=30)
+    stdout, stderr = ended(batch)
     assert batch.returncode == 130
     assert stderr.splitlines()[-1] == "kmq: error: interrupted"
     document = json.loads(stdout)
@@ -269,15 +271,6 @@ def test_an_interrupted_batch_keeps_what_is_finished(number, tmp_path, rng):
     expected = quantize_image(kmq.image.Image(matrix), 64).rgb_matrix
     for name in finished[:2]:
         assert np.array_equal(load_image(out / name).rgb_matrix, expected)
-
-
-def select_nothing(batch):
-    """Wait a moment, or until the process has ended."""
-    try:
-        batch.wait(timeout=0.02)
-    except subprocess.TimeoutExpired:
-        return
-    raise AssertionError("the batch ended before it was interrupted")
 
 
 def on_a_terminal(arguments, **environment):
@@ -297,7 +290,7 @@ def on_a_terminal(arguments, **environment):
     except OSError:  # how Linux says that the other side is closed
         pass
     os.close(main)
-    assert done.wait(timeout=30) == 0
+    assert done.wait() == 0
     return shown.decode()
 
 

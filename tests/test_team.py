@@ -7,9 +7,10 @@ import time
 import numpy as np
 import pytest
 
+from kmq.engine import team as team_module
 from kmq.engine.pool import submit
 from kmq.engine.team import Team, _current_core
-from kmq.kernels.team import LEAVE
+from kmq.kernels.team import DONE, LEAVE, LIMIT, take_work
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
@@ -70,3 +71,27 @@ def test_helpers_leave_a_team_that_is_gone(wait_until):
     assert away == [False]
     del team
     wait_until(lambda: away[0])
+
+
+def test_a_team_of_helpers_without_cores_makes_do_with_fewer(monkeypatch):
+    """A helper that sits on its chunk stands for one whose core is taken."""
+    monkeypatch.setattr(team_module, "_Crowd", type("Crowd", (), {"most": 0, "until": 0.0}))
+    claimed = threading.Event()
+    begun = time.perf_counter()
+
+    def work_off(leads, board, tally):
+        if leads:
+            claimed.wait()
+        elif take_work(board, leads) >= 0:
+            claimed.set()
+            # Longer than the leader has worked, on whatever machine.
+            time.sleep(0.1 + 3 * (time.perf_counter() - begun))
+            board[DONE] += 1
+
+    team = Team(work_off, (), np.zeros((9, 1), np.int64))
+    assert team._n_called() == 8
+    team.work(1)
+    assert team._board[DONE] == team._board[LIMIT] == 1
+    assert team._n_called() == 2
+    team_module._Crowd.until = 0.0
+    assert team._n_called() == 8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from kmq import KMeans
 from kmq.engine.threads import begin, n_threads, run_blocks, single_blas_thread
@@ -22,6 +22,7 @@ def on_cores(monkeypatch):
 
     def pretend(cores):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+        monkeypatch.setattr("kmq.engine.cores.quota", lambda: float("inf"))
         assert n_threads() == cores
 
     return pretend
@@ -52,7 +53,7 @@ def test_an_error_comes_through(where):
 
     def task(worker, start, stop):
         if start < 2:
-            both.wait(timeout=10)
+            both.wait(timeout=900)
         if (threading.get_ident() == caller) == (where == "caller"):
             raise ZeroDivisionError
 
@@ -92,7 +93,7 @@ def test_fits_inside_fits_never_wait_for_one_another():
     run_blocks(outer, 16, 4)
     with ThreadPoolExecutor(8) as pool:
         for future in [pool.submit(run_blocks, outer, 16, 4) for _ in range(8)]:
-            future.result(timeout=30)
+            future.result(timeout=900)
     assert sum(total) % 8 == 0
 
 
@@ -142,3 +143,13 @@ def test_any_number_of_threads_gives_the_same_bits(on_cores, kind):
         np.testing.assert_array_equal(km.cluster_centers_, first.cluster_centers_)
         np.testing.assert_array_equal(km.inertia_history_, first.inertia_history_)
         assert km.inertia_ == first.inertia_
+
+
+@pytest.mark.parametrize("which", [None, "openmp"])
+def test_limits_of_threadpoolctl_are_heard(which, on_cores):
+    on_cores(2)
+    with threadpool_limits(1, user_api=which):
+        assert n_threads() == 1
+    assert n_threads() == 2
+    with threadpool_limits(1, user_api="blas"):
+        assert n_threads() == 2

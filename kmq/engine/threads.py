@@ -129,6 +129,7 @@ def run_blocks(
 @cache
 def _blas() -> Any:
     """The BLAS libraries of this process, found once: looking takes milliseconds."""
+    import numpy as np  # noqa: F401  # brings the one that is called
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
