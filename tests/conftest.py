@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import logging
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -8,6 +10,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np
 import pytest
+
+# What kmq was not installed with, tests have to wait for; that is nothing they should read.
+logging.getLogger("kmq").setLevel(logging.WARNING)
 
 ROOT = Path(__file__).parents[1]
 # Seconds after which something hangs, on whatever machine.
@@ -34,6 +39,14 @@ def wait_until():
             time.sleep(0.001)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def bare_root(tmp_path_factory) -> Path:
+    """Where a copy of kmq lies of which nothing was compiled when it was installed."""
+    root = tmp_path_factory.mktemp("bare")
+    shutil.copytree(ROOT / "kmq", root / "kmq", ignore=shutil.ignore_patterns("built"))
+    return root
 
 
 @pytest.fixture(scope="session")

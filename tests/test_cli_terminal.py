@@ -130,8 +130,12 @@ main()
 
 
 @pytest.mark.parametrize(("arguments", "told"), [((), 1), (("--quiet",), 0)])
-def test_who_waits_for_the_compiler_is_told_once(source, tmp_path, monkeypatch, arguments, told):
+def test_who_waits_for_the_compiler_is_told_once(
+    source, tmp_path, monkeypatch, bare_root, arguments, told
+):
     monkeypatch.setenv("KMQ_CACHE_DIR", str(tmp_path / "cold"))
+    monkeypatch.setenv("PYTHONPATH", str(bare_root))
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "two.txt").write_text("#000000\n#ffffff\n")
     remap = ["remap", source, "--palette", tmp_path / "two.txt", "-o", tmp_path / "o.png"]
     assert seen_on_terminal(100, *remap, *arguments).count("compiling for this machine") == told

@@ -82,15 +82,13 @@ def start(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bare(start, tmp_path_factory):
+def bare(start, bare_root):
     """Start a case with a copy of kmq of which nothing was compiled when it was installed."""
-    root = tmp_path_factory.mktemp("bare")
-    shutil.copytree(ROOT / "kmq", root / "kmq", ignore=shutil.ignore_patterns("built"))
 
     def begin(code, **changes):
-        return start(code, root, **changes)
+        return start(code, bare_root, **changes)
 
-    begin.root = root
+    begin.root = bare_root
     return begin
 
 
