@@ -3,12 +3,12 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from kmq.clock import now
 from kmq.files import (
     WHITE,
     ImageNotFoundError,
@@ -192,7 +192,7 @@ class Palette:
         from kmq.engine.dither import map_to_palette
         from kmq.remap import Dithering, VisibleColors, with_opacity
 
-        start = perf_counter()
+        start = now()
         check_laid(alpha)
         dithering = Dithering(dither, strength, serpentine)
         visible = VisibleColors(img, alpha, matte)

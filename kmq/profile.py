@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kmq.clock import now
 from kmq.curves import find_knee, plot_k_metrics, plot_profiles
 from kmq.encode import encode
 from kmq.files import StrPath
@@ -274,9 +274,9 @@ class _Sweep:
 
         pixels = self._img.rgb_vector
         KMeans(1, max_iter=1).fit(pixels)
-        begun = perf_counter()
+        begun = now()
         samples = choose_samples(read_only(pixels), None, shared=True)
-        self._shared_seconds = perf_counter() - begun
+        self._shared_seconds = now() - begun
 
         class Sweeping(KMeans):
             """`KMeans` of the same pixels always."""
@@ -307,9 +307,9 @@ class _Sweep:
         times = []
         for _ in range(repeats):
             model = self._model(k)
-            begun = perf_counter()
+            begun = now()
             model.fit(pixels)
-            times.append(perf_counter() - begun + self._shared_seconds)
+            times.append(now() - begun + self._shared_seconds)
         centers = np.asarray(model.cluster_centers_, np.float64)
         iterations = int(model.n_iter_ if hasattr(model, "n_iter_") else model.iterations)
         quality = self._quality(centers) if pictures else (None, None)

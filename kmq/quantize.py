@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kmq.clock import now
 from kmq.colorspace import RANGE, Space, from_rgb, to_rgb
 from kmq.files import WHITE, StrPath
 from kmq.image import Image, IndexedImage, in_words, load_image
@@ -273,7 +273,7 @@ def quantize_image(
     not. k-means finds local optima, so that quality is not strictly monotone in the number of
     colours: now and then an even smaller number would meet the target too.
     """
-    start = perf_counter()
+    start = now()
     target = min_psnr is not None or max_delta_e is not None
     k = _checked_k(k, target)
     dithering = Dithering(dither, strength, serpentine)

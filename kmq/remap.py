@@ -1,12 +1,12 @@
 """From pixels to their distinct visible colours, and from a palette back to a picture."""
 
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kmq.clock import now
 from kmq.image import Image, IndexedImage, in_words
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class VisibleColors:
         dithering : Dithering
             How to dither.
         start : float
-            When the work began, by `time.perf_counter`.
+            When the work began, by `kmq.clock.now`.
         **details
             ``inertia``, ``n_iter`` and ``note`` of the `IndexedImage`.
 
@@ -124,7 +124,7 @@ class VisibleColors:
             indices[self.shown] = flat
         if dithered:
             self._dither(palette, indices, dithering)
-        seconds = perf_counter() - start
+        seconds = now() - start
         if dithered:
             cost = self._cost(palette, indices)
             counts = np.bincount(indices.ravel(), minlength=n_entries)

@@ -26,6 +26,7 @@ from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from kmq.clock import waiting
 from kmq.kernels.cache import KernelCache, explain
 from kmq.kernels.notice import compiling
 
@@ -116,6 +117,11 @@ class _Kernel(CPUDispatcher):
     @property
     def _numba_type_(self) -> Any:
         return self._inline._type
+
+    def compile(self, signature: Any) -> Any:
+        """Load the code for a signature, or compile it."""
+        with waiting():
+            return super().compile(signature)
 
 
 def _missing(function: Callable[..., Any]) -> Callable[..., Any]:
