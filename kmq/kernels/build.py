@@ -53,7 +53,9 @@ class CompiledKernels(BuildHookInterface):
     def _run(self, code: str, **changes: str) -> str:
         """What a Python process prints that has kmq's sources."""
         env = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
-        env |= {"PYTHONPATH": self.root, "PYTHONDONTWRITEBYTECODE": "1", **changes}
+        # An isolated environment for builds hangs on PYTHONPATH.
+        paths = os.pathsep.join(filter(None, (self.root, env.get("PYTHONPATH"))))
+        env |= {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", **changes}
         done = subprocess.run(
             [sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True
         )
