@@ -34,10 +34,12 @@ class CompiledKernels(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before the files of the wheel are gathered."""
-        if version == "editable" or os.environ.get("KMQ_BUILD_KERNELS") == "0":
+        if version == "editable":
             return
         built = Path(self.root, "kmq", "kernels", "built")
         shutil.rmtree(built, ignore_errors=True)
+        if os.environ.get("KMQ_BUILD_KERNELS") == "0":
+            return
         try:
             for processor in self._run(_PROCESSORS).splitlines():
                 self.app.display_info(f"compiling kernels for {processor or 'this processor'}")
