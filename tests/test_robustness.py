@@ -35,7 +35,8 @@ def digest(kinds=4):
         ((255 * X).astype(np.uint8), rng.integers(1, 9, len(X))),
         (rng.random((16_000, 160), dtype=np.float32), None),
     )[:kinds]:
-        km = KMeans(8, max_iter=15, random_state=1).fit(samples, sample_weight=weight)
+        k = 50 if samples.dtype == np.uint8 else 8
+        km = KMeans(k, max_iter=15, random_state=1).fit(samples, sample_weight=weight)
         for result in (km.labels_, km.cluster_centers_, km.inertia_history_, km.predict(samples)):
             total.update(np.ascontiguousarray(result).tobytes())
     return total.hexdigest()
