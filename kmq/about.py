@@ -45,7 +45,7 @@ def warmup(on_progress: "OnProgress | None" = None) -> None:
 
     Covers float64 and float32 samples of two, three, some and many features, few samples and many,
     8-bit pixels, and pictures, dithered or not. A later fit, in this process or another, then
-    starts without compiling. Compiles in as many processes as there are cores, three at most.
+    starts without compiling. Compiles in as many processes as there are cores, four at most.
 
     Takes half a minute where nothing is compiled yet, and less than a second where all is: after
     an installation on this kind of processor, or an earlier warm-up.

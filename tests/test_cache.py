@@ -50,6 +50,8 @@ def test_code_for_a_level_is_taken_where_all_its_features_are(monkeypatch):
     flags = ",".join(f"+{feature}" for feature in sorted(needed))
     own = ("triple", "zen", flags + ",-avx512f")
     assert cache._processors(codegen(*own[1:])) == [own, ("triple", name, "")]
+    wide = ("triple", "wide", flags + ",+avx512f")  # its own code is faster
+    assert cache._processors(codegen(*wide[1:])) == [wide]
     less = flags.replace("+fma", "-fma")
     assert cache._processors(codegen("old", less)) == [("triple", "old", less)]
     monkeypatch.setattr(cache.platform, "machine", lambda: "riscv64")

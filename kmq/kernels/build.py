@@ -1,8 +1,8 @@
 """What the build of a wheel adds to it: compiled kernels, so that a first fit need not wait.
 
 A hook of hatchling; it is no part of the installed package. Kernels are compiled for the
-processors of a common level (`kmq.kernels.cache.level`), and where the machine that builds has
-wider vectors, for its own processor too. Where nothing can be compiled the wheel is built without:
+processors of a common level (`kmq.kernels.cache.level_for`), or where the machine that builds has
+wider vectors, for its own processor. Where nothing can be compiled the wheel is built without:
 kernels are then compiled when they are first needed. ``KMQ_BUILD_KERNELS=0`` asks for that.
 """
 
@@ -15,16 +15,12 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# What is compiled for, a line each, as the environment variables of Numba want it.
-_PROCESSORS = """
+# Prints what is compiled for: a level, or nothing for the processor of this machine.
+_PROCESSOR = """
 import llvmlite.binding as llvm
-from kmq.kernels.cache import WIDER, level
-has = {name for name, there in llvm.get_host_cpu_features().items() if there}
-shipped = level()
-if shipped is not None and shipped[1] <= has:
-    print(shipped[0])
-if shipped is None or not shipped[1] <= has or WIDER in has:
-    print()
+from kmq.kernels.cache import level_for
+has = frozenset(name for name, there in llvm.get_host_cpu_features().items() if there)
+print(level_for(has) or "")
 """
 _COMPILE = "from kmq.engine.warmup import warm; warm()"
 
@@ -41,10 +37,10 @@ class CompiledKernels(BuildHookInterface):
         if os.environ.get("KMQ_BUILD_KERNELS") == "0":
             return
         try:
-            for processor in self._run(_PROCESSORS).splitlines():
-                self.app.display_info(f"compiling kernels for {processor or 'this processor'}")
-                named = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
-                self._run(_COMPILE, KMQ_CACHE_DIR=str(built), **(named if processor else {}))
+            level = self._run(_PROCESSOR).strip()
+            self.app.display_info(f"compiling kernels for {level or 'this processor'}")
+            named = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": ""} if level else {}
+            self._run(_COMPILE, KMQ_CACHE_DIR=str(built), **named)
         except (OSError, subprocess.CalledProcessError) as error:
             reason = (getattr(error, "stderr", None) or str(error)).strip().rpartition("\n")[2]
             self.app.display_warning(f"kernels are left to be compiled on first use: {reason}")

@@ -33,7 +33,7 @@ from numba.core.serialize import dumps
 from kmq import __version__
 
 _KERNELS = Path(__file__).parent
-# What `kmq.build` compiles goes here, inside the installed package.
+# What `kmq.kernels.build` compiles goes here, inside the installed package.
 BUILT = _KERNELS / "built"
 _IMPORTED = re.compile(rb"^(?:from|import) (kmq\.kernels(?:\.\w+)+)", re.MULTILINE)
 # Files that say nothing about what the compiler makes of a kernel.
@@ -54,8 +54,8 @@ _LEVELS = {
     "aarch64": ("generic", frozenset[str]()),
     "arm64": ("generic", frozenset[str]()),
 }
-# Vectors twice as wide: code of the level runs there, but code of its own runs faster.
-WIDER = "avx512f"
+# Vectors twice as wide: code of the level would run there, but only half as fast as its own.
+_WIDER = "avx512f"
 
 
 def level() -> tuple[str, frozenset[str]] | None:
@@ -63,13 +63,18 @@ def level() -> tuple[str, frozenset[str]] | None:
     return _LEVELS.get(platform.machine().lower())
 
 
-def _processors(codegen: Any) -> list[tuple[str, str, str]]:
-    """Processors whose code runs here: the one Numba compiles for, then that of the `level`."""
-    own = codegen.magic_tuple()
+def level_for(has: frozenset[str]) -> str | None:
+    """The level whose code serves a processor of some features; None where only its own does."""
     shipped = level()
-    if shipped is None or not shipped[1] <= features(codegen):
-        return [own]
-    return [own, (own[0], shipped[0], "")]
+    serves = shipped is not None and shipped[1] <= has and _WIDER not in has
+    return shipped[0] if shipped is not None and serves else None
+
+
+def _processors(codegen: Any) -> list[tuple[str, str, str]]:
+    """Processors whose code is used here: the one Numba compiles for, then that of a level."""
+    own = codegen.magic_tuple()
+    shipped = level_for(_features(codegen))
+    return [own] if shipped is None else [own, (own[0], shipped, "")]
 
 
 def _digest_of(*parts: Any) -> str:
@@ -77,7 +82,7 @@ def _digest_of(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
-def features(codegen: Any) -> frozenset[str]:
+def _features(codegen: Any) -> frozenset[str]:
     """Features of the processor that Numba compiles for."""
     return frozenset(f[1:] for f in codegen.magic_tuple()[2].split(",") if f.startswith("+"))
 
