@@ -17,7 +17,7 @@ def warmup(as_json: opt.AsJson = False, quiet: opt.Quiet = False) -> None:
     """
     from kmq.about import warmup as warm
     from kmq.engine.warmup import JOBS
-    from kmq.kernels.cache import BUILT, writable_dir
+    from kmq.kernels.cache import writable_dir
 
     talk = Talk(quiet)
     figures: dict[str, Any] = {"kernels": 0, "seconds": 0.0}
@@ -34,7 +34,7 @@ def warmup(as_json: opt.AsJson = False, quiet: opt.Quiet = False) -> None:
         print_json("kmq.warmup/1", {**figures, "folder": place})
     elif not quiet:
         if not figures["kernels"]:
-            say(f"nothing to compile: it is all in {folder or BUILT}")
+            say("nothing to compile: it is all there")
         elif folder is None:
             say("nothing can be kept on this machine; see kmq info")
         else:
