@@ -101,6 +101,8 @@ JOBS: list[Fit] = [
         for dtype in (np.float32, np.float64)
     ),
     partial(_palette, 120, 100),
+    # Icons: their colours are counted otherwise.
+    partial(_palette, 40, 40),
     # Many clusters are where sums of runs of pixels are lowered instead of made again.
     lambda: _fit(_pixels(1 << 17, 3), k=50),
     *(

@@ -28,6 +28,7 @@ import numba
 import platformdirs
 from numba.core.compiler import compile_result
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from kmq import __version__
@@ -213,8 +214,9 @@ class KernelCache:
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the code for a signature, or None where there is none that is whole."""
         with suppress(Exception):
-            # Makes ready what compiled code calls, which nothing else does where all is loaded.
-            target_context.refresh()
+            # Makes ready what compiled code calls, which nothing else does where all is loaded. To
+            # have Numba load what it compiles with (`refresh`) would take a third of a second.
+            rtsys.initialize(target_context)
             codegen = target_context.codegen()
             for name in self._files(signature, codegen):
                 for folder in _places(cache_dir())[1]:

@@ -24,7 +24,6 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.imputils import impl_ret_new_ref
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 from kmq.clock import waiting
 from kmq.kernels.cache import KernelCache, explain
@@ -144,6 +143,9 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _allocated(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     """An array whose shape is the first argument, and its bytes."""
+    # Takes a tenth of a second, which only compiling should.
+    from numba.np.arrayobj import populate_array
+
     kind, (shape_type, _), (shape, _) = signature.return_type, signature.args, args
     counts = cgutils.unpack_tuple(builder, shape) if kind.ndim > 1 else [shape]
     counts_types = list(shape_type) if kind.ndim > 1 else [shape_type]
@@ -164,7 +166,7 @@ def _allocated(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     data = builder.bitcast(
         context.nrt.meminfo_data(builder, meminfo), context.get_data_type(kind.dtype).as_pointer()
     )
-    arrayobj.populate_array(
+    populate_array(
         array, data=data, shape=counts, strides=strides, itemsize=itemsize, meminfo=meminfo
     )
     return array, data, stride
