@@ -203,14 +203,14 @@ def _style(axes: "Axes", hue: str, side: Any, label: str, unit: str, log: bool) 
 
 def _style_k(axes: "Axes", log: bool) -> None:
     """Give the axis of k whole numbers, powers of two where it is logarithmic."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     axes.grid(axis="x", color="0.9")
     if log:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(LogLocator(2))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
