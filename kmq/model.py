@@ -248,7 +248,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 max_iter=self.max_iter,
                 tol=tol,
                 # Centres given as an array are no draw of scikit-learn's to be followed.
-                follow_ties=not is_given(init),
+                follow=None if is_given(init) else samples.mean(),
                 on_iteration=_reporter(self.verbose, callback),
             )
             if self.verbose and (fit.strict or fit.shift <= tol):

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from kmq import reference
 from kmq.engine.sample_step import column_mean, mean_variance
-from kmq.engine.steps import TieRule
 from kmq.kernels import dense
 
 FEATURES = {"narrow": [1, 3], "wide": [1, 2, 17, 40]}
@@ -41,7 +40,8 @@ def assign(kernel, X, centers, start, stop, labels, sq_dist):
         return dense.assign_narrow(X, centers, dims, start, stop, labels, sq_dist)
     tiles = np.empty((-(-(stop - start) // 16), X.shape[1], 16), X.dtype)
     dense.fill_tiles(X, start, stop, tiles)
-    return dense.assign_tiles(tiles, centers, start, stop, labels, sq_dist)
+    second = np.empty_like(sq_dist)
+    return dense.assign_tiles(tiles, centers, start, stop, labels, sq_dist, second)
 
 
 @kernels
@@ -83,20 +83,16 @@ def test_both_kernels_agree_to_the_bit(data):
 
 @quick
 @given(data=st.data())
-def test_ties_are_settled_among_the_nearest_alone(data):
+def test_tiles_tell_the_second_nearest(data):
     X, _, centers, start, stop = data.draw(problems(FEATURES["wide"]))
-    labels, sq_dist = np.zeros(len(X), np.int32), np.zeros(len(X), X.dtype)
-    assign("wide", X, centers, start, stop, labels, sq_dist)
-    settled = labels.copy()
-    # So far off that the rule's expression has no digit left, and would choose any centre.
-    rule = TieRule.of(centers, X.mean(axis=0) + X.dtype.type(1e12))
-    dense.settle_ties(X, centers, rule.mean, rule.shifted, rule.sq_norms, start, stop, settled)
-    for i in range(len(X)):
-        sq = ((X[i] - centers).astype(float) ** 2).sum(axis=1)
-        if start <= i < stop and (np.rint(X) == X).all():
-            assert sq[settled[i]] == sq.min()
-        if (sq == sq[labels[i]]).sum() == 1:
-            assert settled[i] == labels[i]
+    tiles = np.empty((-(-(stop - start) // 16), X.shape[1], 16), X.dtype)
+    dense.fill_tiles(X, start, stop, tiles)
+    sq_dist, second = np.empty((2, len(X)), X.dtype)
+    labels = np.empty(len(X), np.int32)
+    dense.assign_tiles(tiles, centers, start, stop, labels, sq_dist, second)
+    sq = ((X[start:stop, np.newaxis] - centers).astype(float) ** 2).sum(axis=2)
+    expected = np.sort(np.column_stack([sq, np.full(len(sq), np.inf)]), axis=1)[:, 1]
+    np.testing.assert_allclose(second[start:stop], expected, rtol=1e-5)
 
 
 @quick

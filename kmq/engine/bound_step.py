@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.dense import BlockStep
-from kmq.engine.steps import TieRule
 from kmq.engine.threads import n_threads, run_blocks
+from kmq.engine.ties import TieRule
 from kmq.kernels import bounds as kernels
 from kmq.kernels import moments
 from kmq.kernels.plan import Bounds, Plan
@@ -77,7 +77,7 @@ class BoundStep(BlockStep):
         """See `Step`."""
         moved = self._assign(centers)
         if ties is not None:
-            self._settle(centers, ties)
+            self._settle_near_ties(ties)
         if self._age % _FRESH == 0 or 4 * len(moved) > len(self._X) or ties is not None:
             # Distances to one point for all clusters do not change as samples move.
             self._sum_afresh(self._shift[np.newaxis].astype(np.float64))
@@ -266,18 +266,15 @@ class BoundStep(BlockStep):
         self._peak = self._growth
         self._reference = reference
 
-    def _settle(self, centers: NDArray, ties: TieRule) -> None:
-        """Let true ties fall as `ties` says."""
-        nearest = self._labels.copy()
-
-        def task(worker: int, first: int, last: int) -> None:
-            self._settle_ties(centers, ties, self._range(first)[0], self._range(last - 1)[1])
-
-        run_blocks(task, self._n_blocks, self._threads)
+    def _settle_near_ties(self, ties: TieRule) -> None:
+        """Let near-ties fall as `ties` says, in the first iteration: all bounds are of now."""
+        nearest = self._bounds.upper.astype(np.float64) / self._scale
+        least = self._bounds.least.astype(np.float64) / self._scale
+        other = self._settle(ties, ties.doubtful_gaps(nearest, least - nearest, least))
         # Their bounds leave out another centre.
-        other = self._labels != nearest
         self._bounds.lower[other] = 0.0
         self._bounds.least[other] = 0.0
+        self._bounds.upper[other] = np.inf
 
 
 def _power_of_two(some: NDArray) -> float:

@@ -5,11 +5,12 @@ from numpy.typing import NDArray
 
 from kmq.engine.cells import build_cells
 from kmq.engine.dense import BlockStep
-from kmq.engine.steps import TieRule
 from kmq.engine.threads import n_threads, run_blocks
+from kmq.engine.ties import TieRule
 from kmq.kernels import cells as kernels
 
 _MOST_BLOCKS = 32
+_NO_DOUBT = np.zeros((0, kernels.CELL), np.bool_)
 
 
 class CellStep(BlockStep):
@@ -57,8 +58,10 @@ class CellStep(BlockStep):
             self._spread = True
         return self._labels
 
-    def _assign_cells(self, centers: NDArray) -> bool:
-        """Assign all cells; True if a label changed."""
+    def _assign_cells(
+        self, centers: NDArray, doubtful: NDArray[np.bool_], reach: float = 0.0, doubt: float = 0.0
+    ) -> bool:
+        """Assign all cells, and mark doubtful samples; True if a label changed."""
         changed = np.zeros(self._n_cell_blocks, np.int64)
         rows = self._bundles * kernels.BUNDLE
         dims = (0,) * centers.shape[1]
@@ -74,6 +77,9 @@ class CellStep(BlockStep):
                     self._cell_labels,
                     self._owners,
                     self._cell_sums[block],
+                    reach,
+                    doubt,
+                    doubtful,
                 )
 
         run_blocks(task, self._n_cell_blocks, self._cell_threads)
@@ -82,28 +88,43 @@ class CellStep(BlockStep):
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""
-        changed = self._assign_cells(centers)
-        sums = self._cell_sums.sum(axis=0)
-        if ties is not None:
-            kernels.settle_cells(
-                self.cells,
-                centers,
-                ties.mean,
-                ties.shifted,
-                ties.sq_norms,
-                self._cell_labels,
-                self._owners,
-                sums,
-            )
-            # What is left of subtracted weights must not pass for a member.
-            members = self.labels[self._weight > 0]
-            sums[np.bincount(members, minlength=len(sums)) == 0] = 0.0
+        if ties is None:
+            changed = self._assign_cells(centers, _NO_DOUBT)
+            sums = self._cell_sums.sum(axis=0)
+        else:
+            doubtful = np.zeros(self._cell_labels.shape, np.bool_)
+            changed = self._assign_cells(centers, doubtful, ties.reach, ties.slack)
+            sums = self._cell_sums.sum(axis=0)
+            self._settle_cells(centers, ties, doubtful, sums)
         self.counts, self._sq_totals, self.sums = sums[:, 0], sums[:, 1], sums[:, 2:]
         return changed
 
+    def _settle_cells(
+        self, centers: NDArray, ties: TieRule, doubtful: NDArray[np.bool_], sums: NDArray
+    ) -> None:
+        """Let near-ties fall as `ties` says, and book the samples that move in `sums`."""
+        places = np.flatnonzero(doubtful.reshape(-1)[: len(self._X)])
+        rows = self.cells.order.reshape(-1)[places].astype(np.intp)
+        labels = self._cell_labels.reshape(-1)
+        before = labels[places]
+        after = ties.settle(self._X, rows, before)
+        moved = before != after
+        if not moved.any():
+            return
+        labels[places] = after
+        self._spread = False
+        X, weight = self._X[rows[moved]].astype(np.float64), self._weight[rows[moved]]
+        for own, add in ((before[moved], np.subtract.at), (after[moved], np.add.at)):
+            sq_dist = np.square(X - centers[own]).sum(axis=1)
+            moments = np.column_stack([np.ones(len(X)), sq_dist, X])
+            add(sums, own, weight[:, np.newaxis] * moments)
+        # What is left of subtracted weights must not pass for a member.
+        members = self.labels[self._weight > 0]
+        sums[np.bincount(members, minlength=len(sums)) == 0] = 0.0
+
     def relabel(self, centers: NDArray) -> None:
         """See `Step`."""
-        self._assign_cells(centers)
+        self._assign_cells(centers, _NO_DOUBT)
 
     def n_filled(self) -> int:
         """See `Step`."""

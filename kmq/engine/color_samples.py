@@ -65,6 +65,10 @@ class ColorSamples:
         """See `Samples`."""
         return np.broadcast_to(1.0, len(self)) if self._weight is None else self._weight
 
+    def mean(self) -> NDArray[np.float64]:
+        """See `Samples`."""
+        return self.cells.mean()
+
     def foresee_variance(self) -> None:
         """See `Samples`: of colours it takes no time."""
 

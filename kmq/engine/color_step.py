@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.colors import ColorSet
-from kmq.engine.steps import TieRule
 from kmq.engine.team import Team
 from kmq.engine.threads import n_threads, run_blocks
+from kmq.engine.ties import TieRule
 from kmq.kernels import color_centers, dense
 from kmq.kernels import color_team as teams
 from kmq.kernels import colors as kernels
@@ -251,12 +251,7 @@ class ColorStep:
         if len(rows) == 0:
             return
         before = self._labels[rows]
-        labels = before.copy()
-        colors = self._shared.floats[rows]
-        colors.flags.writeable = False
-        dense.settle_ties(
-            colors, centers, ties.mean, ties.shifted, ties.sq_norms, 0, len(rows), labels
-        )
+        labels = ties.settle(self._shared.floats, rows, before)
         self._labels[rows] = labels
         state.owner[tied] = -1
         weight = self._shared.colors.counts[rows, np.newaxis]

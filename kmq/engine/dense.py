@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.sample_step import SampleStep
-from kmq.engine.steps import TieRule, block_rows
+from kmq.engine.steps import block_rows
 from kmq.engine.threads import n_threads, run_blocks
+from kmq.engine.ties import TieRule
 from kmq.kernels import dense
 from kmq.kernels.simd import LANES
 
@@ -49,7 +50,7 @@ class BlockStep(SampleStep):
 class DenseStep(BlockStep):
     """Brute force over float samples: every sample against every centre.
 
-    Memory: n · (4 + itemsize) bytes for labels and distances, at most 32 · k · d float64 for
+    Memory: n · (4 + 2 · itemsize) bytes for labels and distances, at most 32 · k · d float64 for
     the sums of the blocks, and a copy of the samples where they are few and wide. Parameters as
     for `SampleStep`.
     """
@@ -58,7 +59,7 @@ class DenseStep(BlockStep):
         super().__init__(X, weight, k)
         n, d = X.shape
         self._labels = np.full(n, -1, np.int32)
-        self._sq_dist = np.zeros(n, X.dtype)
+        self._sq_dist, self._second = np.zeros((2, n), X.dtype)
         self._tiles: NDArray | None = None
         if d > NARROW and n * d <= _KEPT_VALUES:
             self._tiles = np.empty((-(-n // LANES), d, LANES), X.dtype)
@@ -68,45 +69,60 @@ class DenseStep(BlockStep):
         self.sums = self._block_sums[0]
         self.counts = self._block_counts[0]
 
-    def _label(self, centers: NDArray, start: int, stop: int) -> int:
-        """Label a range of samples; the number of labels that changed."""
+    def _label(self, centers: NDArray, start: int, stop: int, rivals: bool = False) -> int:
+        """Label a range of samples; the number of labels that changed.
+
+        Where `rivals` are asked for, the distances to the second nearest centres are good too.
+        """
         d = self._X.shape[1]
-        if d <= NARROW:
+        if d <= NARROW and not rivals:
             return dense.assign_narrow(
                 self._X, centers, (0,) * d, start, stop, self._labels, self._sq_dist
             )
         if self._tiles is not None:
             tiles = self._tiles[start // LANES : -(-stop // LANES)]
-            return dense.assign_tiles(tiles, centers, start, stop, self._labels, self._sq_dist)
+            return dense.assign_tiles(
+                tiles, centers, start, stop, self._labels, self._sq_dist, self._second
+            )
         changed = 0
         for first in range(start, stop, _PASSING_ROWS):
             last = min(first + _PASSING_ROWS, stop)
             tiles = np.empty((-(-(last - first) // LANES), d, LANES), self._X.dtype)
             dense.fill_tiles(self._X, first, last, tiles)
-            changed += dense.assign_tiles(tiles, centers, first, last, self._labels, self._sq_dist)
+            changed += dense.assign_tiles(
+                tiles, centers, first, last, self._labels, self._sq_dist, self._second
+            )
         return changed
 
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""
         changed = np.zeros(self._n_blocks, np.int64)
 
-        def task(worker: int, first: int, last: int) -> None:
+        def label(worker: int, first: int, last: int) -> None:
             for block in range(first, last):
-                start, stop = self._range(block)
-                changed[block] = self._label(centers, start, stop)
-                if ties is not None:
-                    self._settle_ties(centers, ties, start, stop)
+                changed[block] = self._label(centers, *self._range(block), ties is not None)
+
+        def add_up(worker: int, first: int, last: int) -> None:
+            for block in range(first, last):
                 dense.accumulate(
                     self._X,
                     self._weight,
                     self._labels,
-                    start,
-                    stop,
+                    *self._range(block),
                     self._block_sums[block],
                     self._block_counts[block],
                 )
 
-        run_blocks(task, self._n_blocks, self._threads)
+        def both(worker: int, first: int, last: int) -> None:
+            label(worker, first, last)
+            add_up(worker, first, last)
+
+        if ties is None:
+            run_blocks(both, self._n_blocks, self._threads)
+        else:
+            run_blocks(label, self._n_blocks, self._threads)
+            self._settle(ties, ties.doubtful(self._sq_dist, self._second))
+            run_blocks(add_up, self._n_blocks, self._threads)
         self.sums = self._block_sums.sum(axis=0)
         self.counts = self._block_counts.sum(axis=0)
         return bool(changed.any())

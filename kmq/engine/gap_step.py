@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.dense import BlockStep
-from kmq.engine.steps import TieRule, block_rows
+from kmq.engine.steps import block_rows
 from kmq.engine.team import Team
-from kmq.kernels import dense
+from kmq.engine.ties import TieRule
 from kmq.kernels import gap_team as teams
 from kmq.kernels import gaps as kernels
 from kmq.kernels.scan import n_places
@@ -30,8 +30,8 @@ class GapStep(BlockStep):
     """Lloyd's iteration that passes by the samples whose nearest centre cannot have changed.
 
     Labels are those of `DenseStep`. Sums follow the samples that move, and are made afresh every
-    16 iterations. Memory: 8 n bytes for labels and alarms, and at most 32 · k · (d + 2) float64
-    for the sums of the blocks. Parameters as for `SampleStep`.
+    16 iterations. Memory: 12 n bytes for labels, distances and alarms, and at most
+    32 · k · (d + 2) float64 for the sums of the blocks. Parameters as for `SampleStep`.
     """
 
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
@@ -44,11 +44,13 @@ class GapStep(BlockStep):
         self._state = kernels.State(
             np.full(n, -1, np.int32),
             np.full(n, -np.inf, np.float32),
+            np.empty(n, np.float32),
             np.zeros((self._n_blocks, k, d)),
             np.zeros((self._n_blocks, k, 2)),
             np.zeros(self._n_blocks),
             np.zeros(self._n_blocks),
         )
+        self._labels = self._state.labels
         self._orders = kernels.Orders(
             np.zeros(2, np.int64),
             np.zeros(d, X.dtype),
@@ -94,7 +96,7 @@ class GapStep(BlockStep):
         """See `Step`."""
         self._visit(centers)
         if ties is not None:
-            self._settle(centers, ties)
+            self._settle_near_ties(ties)
         if ties is not None or self._age % _FRESH == 0:
             self._sum_afresh(rooted=False)
         self._age += 1
@@ -133,17 +135,16 @@ class GapStep(BlockStep):
                 clocks[:] = 0.0
         self._do(teams.VISIT)
 
-    def _settle(self, centers: NDArray, ties: TieRule) -> None:
-        """Let true ties fall as `ties` says, in the first iteration: all clocks stand at 0."""
-        labels, alarm = self._state.labels, self._state.alarm
-        tied = np.flatnonzero(~(alarm > 0.0))
-        some = self._X[tied]
-        some.flags.writeable = False
-        settled = labels[tied]
-        dense.settle_ties(
-            some, centers, ties.mean, ties.shifted, ties.sq_norms, 0, len(tied), settled
-        )
-        labels[tied] = settled
+    def _settle_near_ties(self, ties: TieRule) -> None:
+        """Let near-ties fall as `ties` says, in the first iteration: all clocks stand at 0."""
+        alarm, hidden = self._state.alarm, self._orders.hidden[self._state.labels]
+        gap = alarm.astype(np.float64)
+        # What single precision makes of distances.
+        nearest = np.sqrt(self._state.near, dtype=np.float64)
+        least = gap + 2.0 * np.maximum(nearest * (1.0 - 1e-4) - hidden, 0.0)
+        rows = ties.doubtful_gaps(nearest * (1.0 + 1e-4) + hidden, gap, least)
+        # Their alarms tell of another centre.
+        alarm[self._settle(ties, rows)] = 0.0
 
     def _sum_afresh(self, rooted: bool) -> None:
         """Add up all samples, and their squared distances to the centres or the point amid them."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.steps import Step, TieRule, sq_way
+from kmq.engine.steps import Step, sq_way
+from kmq.engine.ties import TieRule
 
 Callback = Callable[[int, float, NDArray], None]
 
@@ -54,7 +55,7 @@ def lloyd(
     *,
     max_iter: int,
     tol: float,
-    follow_ties: bool = False,
+    follow: NDArray | None = None,
     on_iteration: Callback | None = None,
 ) -> Fit:
     """Run k-means from `centers` until labels stand still, centres do, or `max_iter` is reached.
@@ -69,9 +70,10 @@ def lloyd(
         The most iterations.
     tol : float
         Stop when the squared movement of all centres is at most this, in squared units of X.
-    follow_ties : bool, default=False
-        Whether true ties of the first assignment fall as in scikit-learn, whose rounding decides
-        them; else, and later, they fall to the lowest index.
+    follow : (d,), optional
+        Mean of the samples, where near-ties of the first assignment are to fall as in
+        scikit-learn, whose rounding decides them; else, and later, true ties fall to the lowest
+        index.
     on_iteration : callable, optional
         Given each iteration's number, inertia and centres.
 
@@ -83,8 +85,7 @@ def lloyd(
     strict = False
     shift = np.inf
     for iteration in range(max_iter):
-        follow = follow_ties and iteration == 0 and _on_grid(centers)
-        ties = TieRule.of(centers, step.mean()) if follow else None
+        ties = TieRule.of(centers, follow) if iteration == 0 and follow is not None else None
         changed = step.assign(centers, ties)
         history.append(step.assigned_inertia())
         if on_iteration is not None:
@@ -110,11 +111,6 @@ def lloyd(
         strict,
         shift,
     )
-
-
-def _on_grid(centers: NDArray) -> bool:
-    """Whether all centres are whole numbers, so that samples can be equally near to several."""
-    return bool((centers == np.rint(centers)).all())
 
 
 def _fill_empty(step: Step, centers: NDArray) -> tuple[NDArray, float]:

@@ -10,7 +10,8 @@ from kmq.engine.color_step import ColorCells, ColorStep
 from kmq.engine.colors import ColorSet, morton_bits
 from kmq.engine.lloyd import Fit, lloyd
 from kmq.engine.samples import FloatSamples
-from kmq.engine.steps import Step, TieRule, means_of
+from kmq.engine.steps import Step, means_of
+from kmq.engine.ties import TieRule
 
 
 @dataclass(frozen=True)

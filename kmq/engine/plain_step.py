@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.sample_step import SampleStep
-from kmq.engine.steps import TieRule
+from kmq.engine.ties import TieRule
 
 Result = TypeVar("Result")
 
@@ -42,7 +42,6 @@ def _quiet(method: Callable[..., Result]) -> Callable[..., Result]:
 class PlainStep(SampleStep):
     """Brute force in NumPy, addition for addition as `DenseStep` does it on one block.
 
-    Where ties are to fall as in scikit-learn, it has a kernel settle those that there are.
     Memory: n · d · (itemsize · (k + 1) + 8) bytes and some n. Parameters as for `SampleStep`.
     """
 
@@ -74,9 +73,9 @@ class PlainStep(SampleStep):
         sq_dist = self._label(centers)
         self._sq_dist = sq_dist.min(axis=0)
         changed = not np.array_equal(before, self._labels)
-        if ties is not None and np.count_nonzero(sq_dist == self._sq_dist) > len(self._X):
-            # Its arithmetic fuses multiplications and additions, which NumPy does not.
-            self._settle_ties(centers, ties, 0, len(self._X))
+        if ties is not None and len(centers) > 1:
+            second = np.partition(sq_dist, 1, axis=0)[1]
+            self._settle(ties, ties.doubtful(self._sq_dist, second))
         width = len(self._places)
         bins = self._labels[:, np.newaxis] * width + self._places
         totals = np.bincount(bins.ravel(), self._moments.ravel(), self._k * width)

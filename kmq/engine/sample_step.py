@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kmq.engine.steps import TieRule, means_of
+from kmq.engine.steps import means_of
+from kmq.engine.ties import TieRule
 
 # Values at a time of what is worked out in NumPy: in buffers that stay in the second cache, as
 # larger ones would come fresh from the system again and again: 7 instead of 31 ms for 60,000 x 128.
@@ -97,20 +98,12 @@ class SampleStep:
         """See `Step`."""
         return column_mean(self._X)
 
-    def _settle_ties(self, centers: NDArray, ties: TieRule, start: int, stop: int) -> None:
-        """Let true ties among a range of samples fall as `ties` says."""
-        from kmq.kernels import dense
-
-        dense.settle_ties(
-            self._X,
-            centers,
-            ties.mean,
-            ties.shifted,
-            ties.sq_norms,
-            start,
-            stop,
-            self._labels,
-        )
+    def _settle(self, ties: TieRule, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Let near-ties of some samples fall as `ties` says; those whose label changed."""
+        labels = self._labels[rows]
+        settled = ties.settle(self._X, rows, labels)
+        self._labels[rows] = settled
+        return rows[settled != labels]
 
     def sq_distances(self, centers: NDArray) -> NDArray:
         """See `Step`."""

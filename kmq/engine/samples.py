@@ -38,6 +38,9 @@ class Samples(Protocol):
     def weight(self) -> NDArray:
         """(n,) their weights, of the dtype of `floats`."""
 
+    def mean(self) -> NDArray:
+        """(d,) unweighted mean of the samples, of their dtype."""
+
     def foresee_variance(self) -> None:
         """Begin to work out `mean_variance` beside what comes before it is asked for."""
 
@@ -80,6 +83,10 @@ class FloatSamples:
     def weight(self) -> NDArray:
         """See `Samples`."""
         return self._table.weight
+
+    def mean(self) -> NDArray:
+        """See `Samples`."""
+        return self._table.mean
 
     def foresee_variance(self) -> None:
         """See `Samples`."""

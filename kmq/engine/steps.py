@@ -4,7 +4,6 @@ A step answers the loop of `kmq.engine.lloyd`: given these centres, which label 
 what are the sums and weights of the clusters, and did any label change?
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from kmq.engine.table import Table
+    from kmq.engine.ties import TieRule
 
 # Where sorting the samples into cells repays itself within a few iterations.
 MOST_CELL_FEATURES = 4
@@ -31,35 +31,6 @@ LEAST_BOUND_WORK = 20_000_000
 _MOST_PLAIN_WORK = 50_000
 _MOST_BLOCKS = 32
 _LEAST_ROWS = 1024
-
-
-@dataclass(frozen=True)
-class TieRule:
-    """What scikit-learn's arithmetic compares when centres are equally near.
-
-    A start that is made of samples on a grid (pixels, counts, ranks) is full of true ties, and
-    how these fall decides where the fit ends. Following scikit-learn through them is what makes
-    the same seed give the same clusters.
-
-    Attributes
-    ----------
-    mean : (d,)
-        Mean of the samples.
-    shifted : (k, d)
-        Centres less the mean.
-    sq_norms : (k,)
-        Squared norms of the shifted centres.
-    """
-
-    mean: NDArray
-    shifted: NDArray
-    sq_norms: NDArray
-
-    @classmethod
-    def of(cls, centers: NDArray, mean: NDArray) -> "TieRule":
-        """Build the rule for one set of centres."""
-        shifted = centers - mean
-        return cls(mean, shifted, np.einsum("ij,ij->i", shifted, shifted))
 
 
 class Step(Protocol):
@@ -100,10 +71,11 @@ class Step(Protocol):
     def mean(self) -> NDArray:
         """(d,) unweighted mean of the samples, of their dtype."""
 
-    def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
+    def assign(self, centers: NDArray, ties: "TieRule | None" = None) -> bool:
         """Assign the samples to `centers` and add up the clusters; True if a label changed.
 
-        Where centres are equally near, `ties` chooses, else the lowest index.
+        Where centres are nearly equally near, `ties` chooses; without it the lowest index of
+        those equally near.
         """
 
     def relabel(self, centers: NDArray) -> None:

@@ -49,7 +49,8 @@ class Table:
         self._wide_weight: NDArray[np.float64] | None = None
         self._mean: NDArray | None = None
         self._cells: Cells | None = None
-        self._variance: Callable[[], float] | None = None
+        self._variance: float | None = None
+        self._foreseen: Callable[[], tuple[NDArray, float]] | None = None
 
     @property
     def wide_weight(self) -> NDArray[np.float64]:
@@ -64,7 +65,10 @@ class Table:
     def mean(self) -> NDArray:
         """(d,) unweighted mean of the samples, of their dtype."""
         if self._mean is None:
-            self._mean = column_mean(self.X)
+            if self._foreseen is None:
+                self._mean = column_mean(self.X)
+            else:
+                self._mean, self._variance = self._foreseen()
         return self._mean
 
     def shifted(self, rows: NDArray[np.intp], mean: NDArray) -> NDArray[np.float64]:
@@ -88,9 +92,19 @@ class Table:
         X, mean = self.X, self._mean
         if X.dtype == np.float32:
             mean = self.mean  # a start will ask for it at once
+
+        def moments() -> tuple[NDArray, float]:
+            own = column_mean(X) if mean is None else mean
+            return own, mean_variance(X, own)
+
         # Were the table itself kept here, only the garbage collector could free it.
-        self._variance = begin(lambda: mean_variance(X, column_mean(X) if mean is None else mean))
+        self._foreseen = begin(moments)
 
     def mean_variance(self) -> float:
         """Mean variance of the features, whatever the samples weigh."""
-        return self._variance() if self._variance else mean_variance(self.X, self.mean)
+        if self._variance is None:
+            if self._foreseen is None:
+                self._variance = mean_variance(self.X, self.mean)
+            else:
+                self._mean, self._variance = self._foreseen()
+        return self._variance

@@ -46,7 +46,7 @@ def _fit(X: NDArray, start: NDArray | None = None, k: int = _K) -> None:
     if start is None:
         start = samples.plus_plus(k, np.random.RandomState(0))
     tol = 1e-9 * float(samples.mean_variance())
-    fit = lloyd(samples.step(k), start, max_iter=2, tol=tol, follow_ties=True)
+    fit = lloyd(samples.step(k), start, max_iter=2, tol=tol, follow=samples.mean())
     samples.spread(fit.labels)
     again = choose_samples(X, None)
     step = again.step(k)

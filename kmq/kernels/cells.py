@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kmq.kernels.jit import empty, fma, kernel
+from kmq.kernels.jit import empty, kernel, zeros
 from kmq.kernels.rows import prefetch
 
 # On 1e6 x 2 and k = 100, cells of 32 and 128 took 1.2 and 1.4 times as long.
@@ -178,11 +178,12 @@ def fill_cells(X, weight, cells, start, stop):
 
 
 @kernel
-def _filter(centers, among, m, mid, half, sq, kept):
+def _filter(centers, among, m, mid, half, reach, doubt, sq, kept):
     """Keep the centres that may be nearest to something in a box; return their number.
 
     Centre j loses to centre b everywhere in the box when |j-mid|² - |b-mid|² > 2 half·|j-b|.
     The slack covers the rounding of this and of the distances that are compared without it.
+    Centres that may pass for nearest (`assign_cells`) are kept too.
     """
     d = centers.shape[1]
     slack = 8.0 * (d + 4) * np.finfo(centers.dtype).eps
@@ -202,13 +203,16 @@ def _filter(centers, among, m, mid, half, sq, kept):
     size = nearest
     for f in range(d):
         size += half[f] * half[f]
+    if doubt > 0.0:
+        farthest = 2.0 * reach + np.sqrt(nearest) + np.sqrt(size - nearest)
+        underflow += doubt * farthest * farthest
     found = 0
     for a in range(m):
         j = among[a]
-        reach = 0.0
+        lever = 0.0
         for f in range(d):
-            reach += half[f] * abs(np.float64(centers[j, f]) - np.float64(centers[b, f]))
-        if not sq[a] - nearest - 2.0 * reach > slack * (sq[a] + size) + underflow:
+            lever += half[f] * abs(np.float64(centers[j, f]) - np.float64(centers[b, f]))
+        if not sq[a] - nearest - 2.0 * lever > slack * (sq[a] + size) + underflow:
             kept[found] = j
             found += 1
     return found
@@ -229,7 +233,37 @@ def _bundle_box(cells, start, stop, mid, half):
 
 
 @kernel
-def assign_cells(cells, centers, dims, start, stop, labels, owners, sums):
+def _doubt(tile, centers, some, m, best, reach, doubt, doubtful):
+    """Find the samples of a cell for which several centres may pass for nearest.
+
+    tile      (d, CELL) float    samples, a row a feature
+    some      (m,)      int32    centres to compare
+    best      (CELL,)   float    squared distance to the nearest of them
+    reach, doubt                 as for `assign_cells`
+    doubtful  (CELL,)   bool     out
+    """
+    d = centers.shape[1]
+    tiny = 4.0 * d * np.finfo(centers.dtype).tiny
+    rivals = zeros(CELL, np.int32)
+    limit = empty(CELL, np.float64)
+    for i in range(CELL):
+        sq = np.float64(best[i])
+        far = 2.0 * reach + np.sqrt(sq)
+        limit[i] = sq + doubt * far * far + tiny
+    for a in range(m):
+        j = some[a]
+        for i in range(CELL):
+            acc = centers.dtype.type(0)
+            for f in range(d):
+                diff = tile[f, i] - centers[j, f]
+                acc += diff * diff
+            rivals[i] += not np.float64(acc) > limit[i]
+    for i in range(CELL):
+        doubtful[i] = rivals[i] > 1
+
+
+@kernel
+def assign_cells(cells, centers, dims, start, stop, labels, owners, sums, reach, doubt, doubtful):
     """Assign the samples of cells to their nearest centres and add up the clusters.
 
     cells                          `Cells`
@@ -239,6 +273,10 @@ def assign_cells(cells, centers, dims, start, stop, labels, owners, sums):
     labels   (c, CELL)    int32    inout: nearest centre, ties to the lowest, in cells of -1
     owners   (c,)         int32    inout: centre of all samples of a cell, or -1
     sums     (k, d + 2)   float64  out: weight, squared distances and sum of each cluster
+    reach                 float64  at most how far a centre lies from the mean of the samples
+    doubt                 float64  zero, or a share of the square of 2 reach and the distance to
+                                   the nearest centre: what is not farther by that may pass for it
+    doubtful (c, CELL)    bool     out, unless `doubt` is zero: samples for which another centre may
     Returns the number of cells in which a label changed.
     """
     d = len(dims)
@@ -259,9 +297,9 @@ def assign_cells(cells, centers, dims, start, stop, labels, owners, sums):
     for first in range(start, stop, BUNDLE):
         last = min(first + BUNDLE, stop)
         _bundle_box(cells, first, last, mid, half)
-        m_some = _filter(centers, everyone, k, mid, half, sq, some)
+        m_some = _filter(centers, everyone, k, mid, half, reach, doubt, sq, some)
         for c in range(first, last):
-            m = _filter(centers, some, m_some, cells.mid[c], cells.half[c], sq, few)
+            m = _filter(centers, some, m_some, cells.mid[c], cells.half[c], reach, doubt, sq, few)
             if m == 1:
                 j = few[0]
                 if owners[c] != j:
@@ -296,6 +334,8 @@ def assign_cells(cells, centers, dims, start, stop, labels, owners, sums):
                     nearer = a == 0 or acc < best[i]
                     owner[i] = as_float if nearer else owner[i]
                     best[i] = acc if nearer else best[i]
+            if doubt > 0.0:
+                _doubt(cells.tiles[c], centers, few, m, best, reach, doubt, doubtful[c])
             differ = 0
             for i in range(CELL):
                 j = np.int32(owner[i])
@@ -310,66 +350,6 @@ def assign_cells(cells, centers, dims, start, stop, labels, owners, sums):
             changed += differ > 0
             owners[c] = -1
     return changed
-
-
-@kernel
-def settle_cells(cells, centers, mean, shifted, sq_norms, labels, owners, sums):
-    """Among equally near centres, choose the one that scikit-learn's rounding would.
-
-    The rule is that of `kmq.kernels.dense.settle_ties`; only cells without an owner have ties.
-
-    cells                          `Cells`
-    centers   (k, d)      float    of the dtype of the samples
-    mean      (d,)        float    mean of the samples
-    shifted   (k, d)      float    centers - mean
-    sq_norms  (k,)        float    squared norms of `shifted`
-    labels    (c, CELL)   int32    inout: a nearest centre
-    owners    (c,)        int32    centre of all samples of a cell, or -1
-    sums      (k, d + 2)  float64  inout: weight, squared distances and sum of each cluster
-    """
-    k, d = centers.shape
-    dtype = centers.dtype.type
-    everyone = empty(k, np.int32)
-    for name in range(k):
-        everyone[name] = name
-    few = empty(k, np.int32)
-    sq = empty(k, np.float64)
-    dist = empty(k, centers.dtype)
-    for c in range(owners.shape[0]):
-        if owners[c] >= 0:
-            continue
-        m = _filter(centers, everyone, k, cells.mid[c], cells.half[c], sq, few)
-        for i in range(CELL):
-            rivals = 0
-            best = dtype(np.inf)
-            for a in range(m):
-                acc = dtype(0)
-                for f in range(d):
-                    diff = cells.tiles[c, f, i] - centers[few[a], f]
-                    acc += diff * diff
-                dist[a] = acc
-                rivals = 1 if acc < best else rivals + (acc == best)
-                best = min(best, acc)
-            if rivals < 2:
-                continue
-            lowest = dtype(np.inf)
-            before = labels[c, i]
-            for a in range(m):
-                j = few[a]
-                product = dtype(0)
-                for f in range(d):
-                    product = fma(cells.tiles[c, f, i] - mean[f], shifted[j, f], product)
-                score = sq_norms[j] - dtype(2) * product
-                if dist[a] == best and score < lowest:
-                    lowest = score
-                    labels[c, i] = j
-            after = labels[c, i]
-            w = cells.weight[c, i]
-            for j, signed in ((before, -w), (after, w)):
-                sums[j, 0] += signed
-                sums[j, 1] += signed * np.float64(best)
-                for f in range(d):
-                    sums[j, 2 + f] += signed * np.float64(cells.tiles[c, f, i])
 
 
 @kernel

@@ -76,7 +76,7 @@ def fill_tiles(X, start, stop, tiles):
 
 
 @kernel
-def assign_tiles(tiles, centers, start, stop, labels, sq_dist):
+def assign_tiles(tiles, centers, start, stop, labels, sq_dist, second):
     """Assign samples in tiles to their nearest centres, for any number of features.
 
     tiles    (t, d, 16) float  the samples from `start` on
@@ -84,6 +84,7 @@ def assign_tiles(tiles, centers, start, stop, labels, sq_dist):
     start, stop                the samples to assign
     labels   (n,)       int32  in: any; out: nearest centre, ties to the lowest
     sq_dist  (n,)       float  out: squared distance to it
+    second   (n,)       float  out: squared distance to the second nearest
     Returns the number of labels that changed.
     """
     k, d = centers.shape
@@ -99,51 +100,68 @@ def assign_tiles(tiles, centers, start, stop, labels, sq_dist):
             changed += labels[first + i] != owner[i]
             labels[first + i] = owner[i]
             sq_dist[first + i] = nearest[0, i]
+            second[first + i] = nearest[1, i]
     return changed
 
 
 @kernel
-def settle_ties(X, centers, mean, shifted, sq_norms, start, stop, labels):
-    """Among equally near centres, choose the one that scikit-learn's rounding would.
+def _multiply(X, i, mean, columns, products):
+    """Products of a sample less the mean with centres, by fused multiply-adds in order.
 
-    It compares |c|² - 2xc of samples and centres less the mean, the product by fused
-    multiply-adds in the order of the features. On true ties the rounding of that expression
-    decides; centres equally near in explicit differences are therefore compared by it.
+    columns   (d, k) float  centres less the mean, a row a feature
+    products  (k,)   float  out
+    """
+    d, k = columns.shape
+    products[:] = 0
+    for f in range(d):
+        x = X[i, f] - mean[f]
+        for j in range(k):
+            products[j] = fma(x, columns[f, j], products[j])
+
+
+@kernel
+def settle_ties(X, rows, mean, columns, sq_norms, labels):
+    """Give samples the centre of which |c|² - 2xc is least, ties to the lowest index.
 
     X         (n, d) float   samples, C order
-    centers   (k, d) float   of the dtype of X
+    rows      (m,)   int64   the samples to settle
     mean      (d,)   float   mean of the samples
-    shifted   (k, d) float   centers - mean
-    sq_norms  (k,)   float   squared norms of `shifted`
-    start, stop              the samples to settle
-    labels    (n,)   int32   inout: a nearest centre
+    columns   (d, k) float   centres less the mean, a row a feature
+    sq_norms  (k,)   float   their squared norms
+    labels    (m,)   int32   inout: the centres; they stay where products overflow
     """
-    k, d = centers.shape
+    k = columns.shape[1]
     two = X.dtype.type(2)
-    tiles = zeros((1, d, LANES), X.dtype)
-    nearest = empty((2, LANES), X.dtype)
-    owner = empty(LANES, np.int32)
-    for first in range(start, stop, LANES):
-        size = min(LANES, stop - first)
-        for i in range(size):
-            for f in range(d):
-                tiles[0, f, i] = X[first + i, f]
-        scan_tile(tiles, np.int64(0), np.int64(d), centers, np.int64(k), owner, nearest)
-        for i in range(size):
-            if nearest[0, i] != nearest[1, i]:
-                continue
-            lowest = X.dtype.type(np.inf)
-            for j in range(k):
-                sq = X.dtype.type(0)
-                product = X.dtype.type(0)
-                for f in range(d):
-                    diff = X[first + i, f] - centers[j, f]
-                    sq += diff * diff
-                    product = fma(X[first + i, f] - mean[f], shifted[j, f], product)
-                score = sq_norms[j] - two * product
-                if sq == nearest[0, i] and score < lowest:
-                    lowest = score
-                    labels[first + i] = j
+    products = empty(k, X.dtype)
+    for r in range(rows.shape[0]):
+        _multiply(X, rows[r], mean, columns, products)
+        label = 0
+        lowest = X.dtype.type(np.inf)
+        total = X.dtype.type(0)
+        for j in range(k):
+            score = sq_norms[j] - two * products[j]
+            total += score
+            if score < lowest:
+                lowest = score
+                label = j
+        if total - total == 0:
+            labels[r] = label
+
+
+@kernel
+def score(X, columns, scores):
+    """-2xc of samples and centres, in the order of `settle_ties`.
+
+    X        (n, d) float  samples, C order
+    columns  (d, k) float  centres, a row a feature
+    scores   (n, k) float  out
+    """
+    origin = zeros(X.shape[1], X.dtype)
+    two = X.dtype.type(2)
+    for i in range(X.shape[0]):
+        _multiply(X, i, origin, columns, scores[i])
+        for j in range(columns.shape[1]):
+            scores[i, j] *= -two
 
 
 @kernel

@@ -63,6 +63,7 @@ class State(NamedTuple):
 
     labels   (n,)      int32    nearest centre, ties to the lowest; -1 before the first visit
     alarm    (n,)      float32  time on the clock of its centre from which to visit a sample
+    near     (n,)      float32  squared distance to its centre at the last visit, about
     sums     (b, k, d) float64  sums of weight · sample
     counts   (b, k, 2) float64  sums of weight, and numbers of samples that weigh
     scatter  (b,)      float64  sums of weight · squared distance to the point of reference
@@ -71,6 +72,7 @@ class State(NamedTuple):
 
     labels: np.ndarray
     alarm: np.ndarray
+    near: np.ndarray
     sums: np.ndarray
     counts: np.ndarray
     scatter: np.ndarray
@@ -240,7 +242,7 @@ def visit(X, weight, orders, block, rows, state, scratch):
     # Reading a field of a tuple counts a reference, which threads would fight over per sample.
     shift, centers, hidden, floors = orders.shift, orders.near, orders.hidden, orders.floors
     hands, points, rooted = orders.hands, orders.points, orders.head[ROOTED]
-    labels, alarm, scatter = state.labels, state.alarm, state.scatter
+    labels, alarm, nearest, scatter = state.labels, state.alarm, state.near, state.scatter
     sums, counts = state.sums[block], state.counts[block]
     d = X.shape[1]
     keep = np.float32(1.0 - 4.0 * (d + 8) * 2.0**-23)
@@ -264,6 +266,7 @@ def visit(X, weight, orders, block, rows, state, scratch):
                 before = labels[i]
                 labels[i] = after
                 alarm[i] = alarms[lane]
+                nearest[i] = near[0, lane]
                 moved[n_moved] = i
                 old[n_moved] = before
                 n_moved += before != after
