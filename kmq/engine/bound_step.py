@@ -268,9 +268,11 @@ class BoundStep(BlockStep):
 
     def _settle_near_ties(self, ties: TieRule) -> None:
         """Let near-ties fall as `ties` says, in the first iteration: all bounds are of now."""
-        nearest = self._bounds.upper.astype(np.float64) / self._scale
-        least = self._bounds.least.astype(np.float64) / self._scale
-        other = self._settle(ties, ties.doubtful_gaps(nearest, least - nearest, least))
+        # Bounds were rounded to the safe side, in single precision.
+        unit = np.float32(1.0 / self._scale)
+        nearest, least = self._bounds.upper * unit, self._bounds.least * unit
+        rows = ties.doubtful_gaps(nearest, least - nearest, least)
+        other = self._settle(ties, rows)
         # Their bounds leave out another centre.
         self._bounds.lower[other] = 0.0
         self._bounds.least[other] = 0.0

@@ -10,6 +10,8 @@ from kmq.engine.ties import TieRule
 from kmq.kernels import cells as kernels
 
 _MOST_BLOCKS = 32
+# Where all weight of a cluster is subtracted, rounding leaves a smaller share than this.
+_NOTHING = 1e-9
 _NO_DOUBT = np.zeros((0, kernels.CELL), np.bool_)
 
 
@@ -113,11 +115,14 @@ class CellStep(BlockStep):
             return
         labels[places] = after
         self._spread = False
+        whole = sums[:, 0].copy()
         X, weight = self._X[rows[moved]].astype(np.float64), self._weight[rows[moved]]
         for own, add in ((before[moved], np.subtract.at), (after[moved], np.add.at)):
             sq_dist = np.square(X - centers[own]).sum(axis=1)
             moments = np.column_stack([np.ones(len(X)), sq_dist, X])
             add(sums, own, weight[:, np.newaxis] * moments)
+        if (sums[:, 0] > _NOTHING * whole).all():
+            return
         # What is left of subtracted weights must not pass for a member.
         members = self.labels[self._weight > 0]
         sums[np.bincount(members, minlength=len(sums)) == 0] = 0.0

@@ -138,11 +138,13 @@ class GapStep(BlockStep):
     def _settle_near_ties(self, ties: TieRule) -> None:
         """Let near-ties fall as `ties` says, in the first iteration: all clocks stand at 0."""
         alarm, hidden = self._state.alarm, self._orders.hidden[self._state.labels]
-        gap = alarm.astype(np.float64)
-        # What single precision makes of distances.
-        nearest = np.sqrt(self._state.near, dtype=np.float64)
-        least = gap + 2.0 * np.maximum(nearest * (1.0 - 1e-4) - hidden, 0.0)
-        rows = ties.doubtful_gaps(nearest * (1.0 + 1e-4) + hidden, gap, least)
+        # Compared in single precision, and of samples and centres that were rounded to it.
+        nearest = np.sqrt(self._state.near)
+        sums = np.maximum(nearest * np.float32(1.999) - np.float32(2.0) * hidden, np.float32(0.0))
+        sums += alarm
+        nearest *= np.float32(1.001)
+        nearest += hidden
+        rows = ties.doubtful_gaps(nearest, alarm, sums)
         # Their alarms tell of another centre.
         alarm[self._settle(ties, rows)] = 0.0
 

@@ -1,18 +1,14 @@
 """The step for a few samples in a process that has not loaded compiled code yet."""
 
 import sys
-from collections.abc import Callable
-from functools import wraps
 from time import perf_counter
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kmq.engine.quiet import quiet
 from kmq.engine.sample_step import SampleStep
 from kmq.engine.ties import TieRule
-
-Result = TypeVar("Result")
 
 # Seconds of plain iterations after which the next fit of a process might as well load compiled
 # code.
@@ -28,24 +24,13 @@ def pays() -> bool:
     return "kmq.kernels.jit" not in sys.modules and _spent < _PATIENCE
 
 
-def _quiet(method: Callable[..., Result]) -> Callable[..., Result]:
-    """Keep NumPy from warning of what is too large, of which kernels do not warn either."""
-
-    @wraps(method)
-    def quietly(*args: Any) -> Result:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return method(*args)
-
-    return quietly
-
-
 class PlainStep(SampleStep):
     """Brute force in NumPy, addition for addition as `DenseStep` does it on one block.
 
     Memory: n · d · (itemsize · (k + 1) + 8) bytes and some n. Parameters as for `SampleStep`.
     """
 
-    @_quiet
+    @quiet
     def __init__(self, X: NDArray, weight: NDArray[np.float64], k: int) -> None:
         super().__init__(X, weight, k)
         self._labels = np.full(len(X), -1, np.int32)
@@ -64,7 +49,7 @@ class PlainStep(SampleStep):
         self._labels = sq_dist.argmin(axis=0).astype(np.int32)
         return sq_dist
 
-    @_quiet
+    @quiet
     def assign(self, centers: NDArray, ties: TieRule | None = None) -> bool:
         """See `Step`."""
         global _spent
@@ -84,19 +69,19 @@ class PlainStep(SampleStep):
         _spent += perf_counter() - begun
         return changed
 
-    @_quiet
+    @quiet
     def relabel(self, centers: NDArray) -> None:
         """See `Step`."""
         self._label(centers)
 
-    @_quiet
+    @quiet
     def assigned_inertia(self) -> float:
         """See `Step`."""
         parts = self._weight * self._sq_dist
         whole = len(parts) // _LANES * _LANES
         return _total(np.append(_lanes(parts[:whole]), parts[whole:]))
 
-    @_quiet
+    @quiet
     def inertia(self, centers: NDArray) -> float:
         """See `Step`."""
         difference = self._columns.astype(np.float64)

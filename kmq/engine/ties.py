@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kmq.engine.quiet import quiet
 from kmq.engine.threads import n_threads, run_blocks, single_blas_thread
 
 # Samples that scikit-learn multiplies at a time.
@@ -21,6 +22,8 @@ _CHUNK = 256
 # Samples from which a kernel is worth proving that it adds up in the order of BLAS, whose products
 # are quicker, but have to be asked for whole chunks.
 _MANY = 8 * _CHUNK
+# Values at a time of what is worked out in NumPy, in buffers that stay in the second cache.
+_BUFFER = 1 << 14
 # Multiplications that are worth a thread.
 _WORTH_A_THREAD = 400_000
 # Features up to which BLAS may add up a product in one go.
@@ -44,37 +47,60 @@ class TieRule:
         Squared norms of the shifted centres.
     reach : float
         The largest norm of a shifted centre.
-    slack : float
-        How far two squared distances of a sample can be apart, by explicit differences, where
-        scikit-learn may find the larger one smaller: as a share of the square of 2 `reach` and
-        the sample's distance to its nearest centre.
+    product, rounding : float
+        Shares of reach · (reach + distance) and of (2 reach + distance)², for a sample's distance
+        to its nearest centre: what the squared distance to another may be larger by where
+        scikit-learn may find it smaller.
+    explicit : float
+        Share of a squared distance by which one added up of explicit differences may be off,
+        twice.
+    tiny : float
+        What underflow may hide of two squared distances.
     """
 
     mean: NDArray
     shifted: NDArray
     sq_norms: NDArray
     reach: float
-    slack: float
+    product: float
+    rounding: float
+    explicit: float
+    tiny: float
 
     @classmethod
+    @quiet
     def of(cls, centers: NDArray, mean: NDArray) -> "TieRule":
         """Build the rule for one set of centres."""
         shifted = centers - mean
         sq_norms = np.einsum("ij,ij->i", shifted, shifted)
+        wide = shifted.astype(np.float64, copy=False)
+        exact = np.einsum("ij,ij->i", wide, wide)
         d = centers.shape[1]
-        # In units of rounding and of (|x| + |c|)²: the sums of the norm and of the product, in
-        # how many stretches ever, and to take the mean from both, d + d / 64 + 6; an explicit
-        # difference d + 2. Both of two centres, and half of it is the spacing of numbers. A
-        # sample lies within `reach` and its distance to a centre from the mean.
-        slack = (2 * d + d / 64 + 8) * 1.01 * float(np.finfo(centers.dtype).eps)
-        return cls(mean, shifted, sq_norms, float(np.sqrt(sq_norms.max())) * 1.001, slack)
+        dtype = np.finfo(centers.dtype)
+        eps = 1.01 * float(dtype.eps)
+        reach = float(np.sqrt(exact.max())) * 1.001
+        # A sample lies within reach + distance of the mean. Twice, for two centres, in units of
+        # eps / 2: 2xc is d products and sums, in some stretches, of at most |x| |c| together; to
+        # take the mean from both, to add up two terms and the stretches, 8; the norms are as far
+        # off as they are, and in double precision as far as sums of d squares can be.
+        off = float(np.abs(sq_norms - exact).max()) + d * 2.3e-16 * float(exact.max())
+        return cls(
+            mean,
+            shifted,
+            sq_norms,
+            reach,
+            2.0 * (d + d / 64 + 4) * eps,
+            8.0 * eps + 2.0 * off / max(reach * reach, 1e-300),
+            (d + 3) * eps,
+            4.0 * d * float(dtype.tiny),
+        )
 
-    def limit(self, sq_dist: NDArray) -> NDArray[np.float64]:
-        """Squared distance up to which another centre may pass for the nearest, whose it is."""
-        sq_dist = sq_dist.astype(np.float64)
-        tiny = 4.0 * self.shifted.shape[1] * float(np.finfo(self.shifted.dtype).tiny)
-        return sq_dist + self.slack * np.square(2 * self.reach + np.sqrt(sq_dist)) + tiny
+    @property
+    def slack(self) -> float:
+        """All of this as a share of (2 reach + distance)²."""
+        return self.product / 4.0 + self.rounding + 1.1 * self.explicit
 
+    @quiet
     def doubtful(self, sq_dist: NDArray, second: NDArray) -> NDArray[np.intp]:
         """Samples whose second nearest centre may pass for the nearest.
 
@@ -83,25 +109,48 @@ class TieRule:
         sq_dist, second : (n,)
             Squared distances to the nearest and second nearest centre, by explicit differences.
         """
-        return np.flatnonzero(~(second > self.limit(sq_dist)))
+        sq = sq_dist.astype(np.float64)
+        width = self._width(np.sqrt(sq)) + self.explicit * sq
+        return np.flatnonzero(~(second - sq > 1.1 * width))
 
     def doubtful_gaps(
-        self, nearest: NDArray[np.float64], gap: NDArray[np.float64], least: NDArray[np.float64]
+        self, nearest: NDArray[np.float32], gap: NDArray[np.float32], sums: NDArray[np.float32]
     ) -> NDArray[np.intp]:
         """Samples whose second nearest centre may pass for the nearest, from bounds on distances.
 
         Parameters
         ----------
         nearest : (n,)
-            Upper bounds on the distances to the nearest centre.
+            Upper bounds on the distances to the nearest centres.
         gap : (n,)
             Lower bounds on how much farther the second nearest is.
-        least : (n,)
+        sums : (n,)
             Lower bounds on the sum of both distances.
         """
-        width = self.slack * np.square(2 * self.reach + nearest)
-        width += 4.0 * self.shifted.shape[1] * float(np.finfo(self.shifted.dtype).tiny)
-        return np.flatnonzero(~((gap > 0) & (gap * least > width)))
+        doubt = np.empty(len(gap), np.bool_)
+
+        @quiet
+        def task(worker: int, first: int, last: int) -> None:
+            for start in range(first * _BUFFER, min(last * _BUFFER, len(gap)), _BUFFER):
+                some = slice(start, start + _BUFFER)
+                # By so much squared distances differ.
+                lead = np.maximum(gap[some], np.float32(0.0)) * sums[some]
+                width = self._width(nearest[some]) * np.float32(1.001)
+                np.logical_not(lead > width, out=doubt[some])
+
+        n_blocks = -(-len(gap) // _BUFFER)
+        run_blocks(task, n_blocks, n_threads() if n_blocks > 2 else 1)
+        return np.flatnonzero(doubt)
+
+    def _width(self, nearest: NDArray) -> NDArray:
+        """How much larger a squared distance may be that scikit-learn may find the smaller one."""
+        dtype = nearest.dtype.type
+        reach = dtype(self.reach)
+        width = (nearest + reach) * (dtype(self.product) * reach)
+        whole = nearest + dtype(2.0) * reach
+        whole *= whole
+        width += whole * dtype(self.rounding)
+        return width + dtype(self.tiny + 8.0 * float(np.finfo(dtype).tiny))
 
     def settle(
         self, X: NDArray, rows: NDArray[np.intp], labels: NDArray[np.int32]
@@ -137,6 +186,7 @@ class TieRule:
 
         columns = np.ascontiguousarray(self.shifted.T)
 
+        @quiet
         def task(worker: int, first: int, last: int) -> None:
             some = slice(first * _CHUNK, last * _CHUNK)
             dense.settle_ties(X, rows[some], self.mean, columns, self.sq_norms, settled[some])
@@ -162,6 +212,7 @@ class TieRule:
             ends = np.cumsum(np.bincount(turn)) if len(turn) else np.empty(0, np.intp)
             chunks += [(some, _CHUNK) for some in np.split(others[by_turn], ends[:-1])]
 
+        @quiet
         def task(worker: int, first: int, last: int) -> None:
             for some, size in chunks[first:last]:
                 if len(some) == 0:

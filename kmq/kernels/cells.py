@@ -250,14 +250,16 @@ def _doubt(tile, centers, some, m, best, reach, doubt, doubtful):
         sq = np.float64(best[i])
         far = 2.0 * reach + np.sqrt(sq)
         limit[i] = sq + doubt * far * far + tiny
+    acc = empty(CELL, centers.dtype)
     for a in range(m):
         j = some[a]
-        for i in range(CELL):
-            acc = centers.dtype.type(0)
-            for f in range(d):
+        acc[:] = 0
+        for f in range(d):
+            for i in range(CELL):
                 diff = tile[f, i] - centers[j, f]
-                acc += diff * diff
-            rivals[i] += not np.float64(acc) > limit[i]
+                acc[i] += diff * diff
+        for i in range(CELL):
+            rivals[i] += not np.float64(acc[i]) > limit[i]
     for i in range(CELL):
         doubtful[i] = rivals[i] > 1
 
