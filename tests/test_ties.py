@@ -19,7 +19,7 @@ from kmq.engine.plain_step import PlainStep
 from kmq.engine.steps import MOST_CELL_FEATURES
 from kmq.engine.ties import TieRule
 
-KINDS = ["tenths", "thirds", "shades", "unit rows and zeros", "copies"]
+KINDS = ["tenths", "thirds", "shades", "unit rows and zeros", "copies", "far heaps"]
 STEPS = [PlainStep, DenseStep, GapStep, BoundStep, CellStep]
 
 
@@ -41,6 +41,8 @@ def samples(kind, n, d, seed=0, dtype=np.float64):
     elif kind == "unit rows and zeros":
         X = normalize(rng.normal(0, 1, (n, d)))
         X[rng.choice(n, n // 4, replace=False)] = 0
+    elif kind == "far heaps":
+        X = rng.choice([-1000.0, 1000.0], (n, 1)) + rng.normal(0, 1, (n, d)).round(1)
     else:
         X = rng.normal(0, 1, (-(-n // 5), d)).repeat(5, axis=0)[:n]
         X += rng.choice([0.0, 1e-9], (n, 1))
@@ -66,7 +68,8 @@ def as_scikit_learn(X, centers):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("n", "d", "k"), [(150, 4, 8), (2100, 1, 9), (2000, 3, 30), (1500, 17, 12), (1000, 200, 10)]
+    ("n", "d", "k"),
+    [(150, 4, 8), (2100, 1, 9), (9000, 3, 30), (1500, 17, 12), (1000, 200, 10)],
 )
 @pytest.mark.parametrize("make", STEPS)
 def test_the_first_assignment_is_that_of_scikit_learn(make, n, d, k, kind, dtype):
@@ -86,11 +89,25 @@ def test_the_first_assignment_is_that_of_scikit_learn(make, n, d, k, kind, dtype
     assert step.assigned_inertia() == pytest.approx(sq, rel=1e-4)
     # What is known of samples that were given to another centre must not outlast their tie.
     plain = DenseStep(X, read_only(np.ones(n)), k)
-    for scale in (1e-9, 1e-3, 0.1):
+    for scale in (0.0, 1e-9, 1e-3, 0.1):
         centers = (centers + scale * np.random.default_rng(2).normal(size=(k, d))).astype(dtype)
         step.assign(centers)
         plain.relabel(centers)
         np.testing.assert_array_equal(step.labels, plain.labels)
+
+
+def test_cells_of_one_centre_have_near_ties_too():
+    """Far from the mean, scikit-learn's product takes samples for nearer to another centre."""
+    rng = np.random.default_rng(0)
+    X = rng.choice([-2000.0, 2000.0], (60_000, 1)) + rng.normal(0, 1, (60_000, 2))
+    X = read_only(X.astype(np.float32))
+    centers = X[rng.choice(len(X), 8, replace=False)]
+    step = CellStep(X, read_only(np.ones(len(X))), 8)
+    step.assign(centers, TieRule.of(centers, X.mean(axis=0)))
+    labels = as_scikit_learn(X, centers)
+    np.testing.assert_array_equal(step.labels, labels)
+    step.assign(centers)
+    assert np.count_nonzero(step.labels != labels) > 100
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.37])

@@ -60,7 +60,8 @@ class PlainStep(SampleStep):
         changed = not np.array_equal(before, self._labels)
         if ties is not None and len(centers) > 1:
             second = np.partition(sq_dist, 1, axis=0)[1]
-            self._settle(ties, ties.doubtful(self._sq_dist, second))
+            moved = self._settle(ties, ties.doubtful(self._sq_dist, second))
+            self._sq_dist[moved] = self._own_sq_dist(moved, centers)
         width = len(self._places)
         bins = self._labels[:, np.newaxis] * width + self._places
         totals = np.bincount(bins.ravel(), self._moments.ravel(), self._k * width)

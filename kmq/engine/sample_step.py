@@ -105,6 +105,10 @@ class SampleStep:
         self._labels[rows] = settled
         return rows[settled != labels]
 
+    def _own_sq_dist(self, rows: NDArray[np.intp], centers: NDArray) -> NDArray:
+        """Squared distances of some samples to the centres of their labels."""
+        return np.square(self._X[rows] - centers[self._labels[rows]]).sum(axis=1)
+
     def sq_distances(self, centers: NDArray) -> NDArray:
         """See `Step`."""
         X, labels, mean = self._X, self.labels, self.mean()
