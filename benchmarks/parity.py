@@ -1,33 +1,50 @@
-"""Seed for seed: how often `KMeans(k, random_state=s)` equals scikit-learn's, and why not.
+"""Survey: how often `KMeans(k, random_state=s)` ends as scikit-learn's, on the data people have.
 
-Run with ``python -m benchmarks.parity``. A fit matches where labels and iterations are equal and
-centres and inertia agree to 1e-9 (float64) or 1e-4 (float32) of the data's size. Each miss is
-traced to the first iteration whose labels part, and called a rounding tie if every sample that
-parted lies between two centres to within the rounding of scikit-learn's own arithmetic.
+Run with ``python -m benchmarks.parity``; ``--most 20000`` leaves larger tables out. A fit counts as
+equal where labels and iterations are, and centres and inertia agree to 1e-9 (float64) or 1e-4
+(float32) of the data's size. Labels may differ of samples that lie between two final centres to
+within the rounding of scikit-learn's arithmetic: such fits are counted apart as well.
+scikit-learn is compared with itself on one thread by the same rule. Of each miss it is told in
+which iteration labels part.
 
 Where there are fewer distinct samples than clusters, scikit-learn parks the empty clusters on the
 sample with the largest rounding noise, which its number of threads decides. The centres of empty
 clusters are not compared.
 """
 
+import argparse
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 from sklearn.cluster import KMeans as SklearnKMeans
-from sklearn.datasets import load_sample_image, make_blobs
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_sample_image,
+    load_wine,
+    make_blobs,
+)
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import scale
 from threadpoolctl import threadpool_limits
 
 from kmq import KMeans
 
+from .kinds import KINDS
 from .problems import ROOT, pixels
 
 SHARED = ROOT.parent / "shared" / "data"
+# Samples, numbers of clusters and seeds.
+SIZES = {150: ((8,), 4), 2000: ((8, 20), 2), 20_000: ((20,), 2), 200_000: ((20,), 1)}
+DTYPES = (np.float64, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +52,6 @@ class Case:
     """One fit: samples, parameters and weights."""
 
     group: str
-    name: str
     X: NDArray
     params: dict[str, Any]
     weight: NDArray | None = None
@@ -46,52 +62,58 @@ class Case:
         params = {"random_state": self.seed} | self.params | changes
         return estimator(**params).fit(self.X, sample_weight=self.weight)
 
+    @property
+    def precision(self) -> str:
+        """Precision that the fit is worked out in."""
+        return "float32" if self.X.dtype == np.float32 else "float64"
 
-@dataclass
-class Tally:
-    """What one group of fits came to."""
-
-    fits: int = 0
-    matches: int = 0
-    misses: list[str] = field(default_factory=list)
-    self_matches: int = 0
+    @property
+    def size(self) -> int:
+        """Size class: the most samples of it."""
+        return next((most for most in SIZES if len(self.X) <= most), max(SIZES))
 
 
-def generated() -> Iterator[Case]:
-    """Blobs, uniform noise and duplicates, in the dtypes that people have."""
-    blobs = [(150, 4, 3), (1000, 8, 8), (5000, 2, 15), (2000, 30, 10), (20_000, 3, 32)]
-    noise = [(500, 1, 5), (1000, 2, 20), (3000, 16, 25), (2000, 64, 8), (20_000, 3, 50)]
-    for (n, d, k), seed in product(blobs, range(6)):
-        X = make_blobs(n, d, centers=k, random_state=seed)[0]
-        for dtype in (np.float64, np.float32):
-            yield Case("blobs", f"{n}x{d}", X.astype(dtype), {"n_clusters": k}, seed=seed)
-    for (n, d, k), seed in product(noise, range(6)):
-        X = np.random.default_rng(seed).random((n, d))
-        for dtype in (np.float64, np.float32):
-            yield Case("noise", f"{n}x{d}", X.astype(dtype), {"n_clusters": k}, seed=seed)
-    for (n, d, levels, k), seed in product(
-        [(500, 2, 3, 12), (2000, 3, 6, 12), (500, 8, 2, 7), (300, 1, 40, 9)], range(6)
-    ):
-        X = np.random.default_rng(seed).integers(0, levels, (n, d))
-        yield Case("duplicates", f"{n}x{d}", X, {"n_clusters": k}, seed=seed)
+def kinds() -> Iterator[Case]:
+    """Every kind of data in every size and both precisions."""
+    for (n, (ks, n_seeds)), (name, make) in product(SIZES.items(), KINDS.items()):
+        for seed in range(n_seeds):
+            X = np.asarray(make(np.random.default_rng(seed), n), np.float64)
+            for k, dtype in product(ks, DTYPES):
+                yield Case(name, X.astype(dtype), {"n_clusters": k}, seed=seed)
+
+
+def small_tables() -> Iterator[Case]:
+    """The tables that scikit-learn brings, as they are and standardised."""
+    tables = {
+        "iris": load_iris().data,
+        "wine": load_wine().data,
+        "breast cancer": load_breast_cancer().data,
+        "digits": load_digits().data,
+        "digits / 16": load_digits().data / 16,
+    }
+    for (name, X), k, seed, dtype in product(tables.items(), (8, 20), range(4), DTYPES):
+        yield Case(name, X.astype(dtype), {"n_clusters": k}, seed=seed)
+        if "/" not in name:
+            X = scale(X)
+            yield Case(f"{name}, standardised", X.astype(dtype), {"n_clusters": k}, seed=seed)
 
 
 def starts() -> Iterator[Case]:
-    """Every kind of start, restart and weight."""
-    for seed in range(6):
+    """Every kind of start, restart and weight, on blobs and on decimals."""
+    for seed, decimals in product(range(4), (16, 1)):
         rng = np.random.default_rng(seed)
-        X = make_blobs(1500, 5, centers=9, cluster_std=3, random_state=seed)[0]
+        X = make_blobs(1500, 5, centers=9, cluster_std=3, random_state=seed)[0].round(decimals)
         k = 9
         for init in ("k-means++", "random"):
             for n_init in (1, 4):
-                yield Case("starts", init, X, _params(k, init, n_init=n_init), seed=seed)
-        yield Case("starts", "array", X, _params(k, X[:k], n_init=1), seed=seed)
-        yield Case("starts", "callable", X, _params(k, first_rows, n_init=2), seed=seed)
-        yield Case("starts", "elkan", X, _params(k, algorithm="elkan"), seed=seed)
-        yield Case("starts", "one cluster", X, _params(1), seed=seed)
+                yield Case("starts", X, _params(k, init, n_init=n_init), seed=seed)
+        yield Case("starts", X, _params(k, X[:k], n_init=1), seed=seed)
+        yield Case("starts", X, _params(k, first_rows, n_init=2), seed=seed)
+        yield Case("starts", X, _params(k, algorithm="elkan"), seed=seed)
+        yield Case("starts", X, _params(1), seed=seed)
         for weight in (rng.random(1500), rng.integers(0, 3, 1500).astype(float)):
-            yield Case("weights", "k-means++", X, _params(k), weight, seed)
-            yield Case("weights", "random", X, _params(k, "random", n_init=2), weight, seed)
+            yield Case("weights", X, _params(k), weight, seed)
+            yield Case("weights", X, _params(k, "random", n_init=2), weight, seed)
 
 
 def _params(k: int, init: Any = "k-means++", **more: Any) -> dict[str, Any]:
@@ -105,64 +127,75 @@ def first_rows(X: NDArray, k: int, random_state: Any) -> NDArray:
 
 
 def tables() -> Iterator[Case]:
-    """The tables of ../shared, as they are and in single precision."""
+    """Tables of files beside the checkout, where these are there."""
     for name, k in {"s1": 15, "birch_rg1": 100, "letter_recognition": 26, "dim128": 16}.items():
         path = SHARED / "tables" / f"{name}.txt"
         if path.exists():
             d = int(path.read_text().split(maxsplit=2)[1])
             X = np.loadtxt(path, skiprows=1)[:, :d]
-            for seed in range(4):
-                for dtype in (np.float64, np.float32):
-                    yield Case("tables", name, X.astype(dtype), {"n_clusters": k}, seed=seed)
+            low, high = X.min(axis=0), X.max(axis=0)
+            for seed, dtype in product(range(3), DTYPES):
+                yield Case(name, X.astype(dtype), {"n_clusters": k}, seed=seed)
+                X = (X - low) / (high - low)
+                yield Case(f"{name}, min-max", X.astype(dtype), {"n_clusters": k}, seed=seed)
 
 
 def photos() -> Iterator[Case]:
-    """All pixels of real photos, as 8-bit integers."""
-    pictures = {
-        name: load_sample_image(name).reshape(-1, 3) for name in ("china.jpg", "flower.jpg")
-    }
-    for name, k, seed in product(pictures, (8, 16, 64), range(3)):
-        yield Case("photos", name, pictures[name], {"n_clusters": k}, seed=seed)
+    """All pixels of photos, as 8-bit integers and scaled."""
+    for name, k, seed in product(("china.jpg", "flower.jpg"), (8, 64), range(2)):
+        X = load_sample_image(name).reshape(-1, 3)
+        yield Case("photos", X, {"n_clusters": k}, seed=seed)
+        for dtype in DTYPES:
+            yield Case("photos / 255", (X / 255).astype(dtype), {"n_clusters": k}, seed=seed)
     for path in sorted(SHARED.glob("kodak/*.png")):
-        for k, seed in product((8, 32), range(2)):
-            yield Case("photos", path.name, pixels(path), {"n_clusters": k}, seed=seed)
+        yield Case("photos", pixels(path), {"n_clusters": 16})
 
 
-def matches(case: Case, ours: Any, theirs: Any) -> bool:
-    """Whether two fits are the same."""
+def equal(case: Case, ours: Any, theirs: Any) -> str:
+    """Say how two fits are equal: "yes", "but for ties", or "no"."""
     single = case.X.dtype == np.float32
     rtol = 1e-4 if single else 1e-9
     size = float(np.abs(case.X).max())
     eps = np.finfo(np.float32 if single else np.float64).eps
     noise = case.X.size * (4 * eps * size) ** 2
     used = np.unique(ours.labels_)
-    return bool(
-        np.array_equal(ours.labels_, theirs.labels_)
-        and ours.n_iter_ == theirs.n_iter_
+    if not (
+        ours.n_iter_ == theirs.n_iter_
         and np.allclose(
             ours.cluster_centers_[used], theirs.cluster_centers_[used], rtol, rtol * size
         )
         and np.isclose(ours.inertia_, theirs.inertia_, rtol, noise)
-    )
+    ):
+        return "no"
+    parted = np.flatnonzero(ours.labels_ != theirs.labels_)
+    if len(parted) == 0:
+        return "yes"
+    return "but for ties" if _excess(case, ours, theirs, parted) <= 1 else "no"
 
 
-def explain(case: Case) -> str:
-    """Find the first iteration whose labels part, and how far from a tie the samples were."""
-    for iterations in range(1, 301):
-        short = {"max_iter": iterations, "tol": 0}
-        ours, theirs = case.fit(KMeans, **short), case.fit(SklearnKMeans, **short)
-        parted = np.flatnonzero(ours.labels_ != theirs.labels_)
-        if len(parted):
-            excess = _gap_over_rounding(case, ours, theirs, parted)
-            verdict = "rounding tie" if excess <= 1 else "NOT A TIE"
-            return (
-                f"iteration {iterations}, {len(parted)} sample(s), "
-                f"gap {excess:.2g} of what rounding allows: {verdict}"
-            )
-    return "labels never part: UNEXPLAINED"
+def parting(case: Case) -> int:
+    """The iteration in which labels part, 0 where they do in none."""
+    first, last = 1, 300
+
+    def parted(iterations: int) -> bool:
+        ours, theirs = (
+            case.fit(cls, max_iter=iterations, tol=0) for cls in (KMeans, SklearnKMeans)
+        )
+        return equal(case, ours, theirs) == "no"
+
+    if not parted(last):
+        return 0
+    # Fits that parted stay so, but for rare exceptions.
+    while first < last:
+        middle = (first + last) // 2
+        if parted(middle):
+            last = middle
+        else:
+            first = middle + 1
+    return first
 
 
-def _gap_over_rounding(case: Case, ours: Any, theirs: Any, parted: NDArray) -> float:
+def _excess(case: Case, ours: Any, theirs: Any, parted: NDArray) -> float:
     """Largest difference of squared distances, in units of what rounding can bring about."""
     X = np.asarray(case.X, np.float64)
     mean = X.mean(axis=0)
@@ -178,45 +211,87 @@ def _gap_over_rounding(case: Case, ours: Any, theirs: Any, parted: NDArray) -> f
     return float(((sq_other - sq_near) / (rounding + 4 * np.sqrt(sq_other) * moved)).max())
 
 
-def measure(cases: Iterator[Case], report: Callable[[str], None]) -> dict[tuple[str, str], Tally]:
-    """Fit every case with both, and say why where they differ."""
-    tallies: dict[tuple[str, str], Tally] = {}
-    for case in cases:
-        tally = tallies.setdefault((case.group, case.X.dtype.name), Tally())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            ours, theirs = case.fit(KMeans), case.fit(SklearnKMeans)
-            with threadpool_limits(1):
-                alone = case.fit(SklearnKMeans)
-            tally.fits += 1
-            tally.self_matches += matches(case, alone, theirs)
-            if matches(case, ours, theirs):
-                tally.matches += 1
-                continue
-            k = case.params["n_clusters"]
-            miss = f"{case.name} {case.X.dtype} k={k} seed={case.seed}: {explain(case)}"
-        tally.misses.append(miss)
-        report(f"miss: {case.group} {miss}")
-    return tallies
+@dataclass(frozen=True)
+class Result:
+    """What one fit came to."""
+
+    case: Case
+    verdict: str
+    to_itself: str
+    parted: int
+
+
+def examine(case: Case) -> Result:
+    """Fit a case with both, and with scikit-learn on one thread."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ours, theirs = case.fit(KMeans), case.fit(SklearnKMeans)
+        with threadpool_limits(1):
+            alone = case.fit(SklearnKMeans)
+        verdict = equal(case, ours, theirs)
+        parted = parting(case) if verdict == "no" else -1
+        return Result(case, verdict, equal(case, alone, theirs), parted)
+
+
+def table(title: str, groups: dict[tuple[str, ...], list[Result]]) -> str:
+    """Rates of groups of fits, as a table in Markdown."""
+    lines = [
+        f"| {title} | fits | equal | of these but for final ties | scikit-learn to itself |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for names, results in groups.items():
+        same = Counter(result.verdict for result in results)
+        itself = sum(result.to_itself != "no" for result in results)
+        rate = 1 - same["no"] / len(results)
+        lines.append(
+            f"| {' | '.join(names)} | {len(results)} | {rate:.1%} | {same['but for ties']} "
+            f"| {itself / len(results):.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def grouped(results: list[Result], by_kind: bool) -> dict[tuple[str, ...], list[Result]]:
+    """Results by precision and size, or by kind and precision."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        case = result.case
+        size = f"up to {case.size:,}"
+        names = (case.group, case.precision) if by_kind else (case.precision, size)
+        groups.setdefault(names, []).append(result)
+    return groups if by_kind else dict(sorted(groups.items(), key=lambda pair: pair[0][0][::-1]))
 
 
 def main() -> None:
-    """Print the rate of each group, and every miss with its reason."""
-
-    def cases() -> Iterator[Case]:
-        for source in (generated, starts, tables, photos):
-            yield from source()
-
-    tallies = measure(cases(), print)
-    print(f"\n{'group':12} {'dtype':8} {'fits':>5} {'equal':>6} {'scikit-learn to itself':>23}")
-    for (group, dtype), tally in tallies.items():
-        print(
-            f"{group:12} {dtype:8} {tally.fits:5} {tally.matches / tally.fits:6.1%} "
-            f"{tally.self_matches / tally.fits:23.1%}"
-        )
-    fits = sum(tally.fits for tally in tallies.values())
-    equal = sum(tally.matches for tally in tallies.values())
-    print(f"{equal} of {fits} fits equal ({equal / fits:.1%})")
+    """Print the rates by kind, precision and size, and where fits part."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.parity", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--most", type=int, default=max(SIZES), metavar="N", help="leave out more")
+    parser.add_argument("--kind", action="append", metavar="NAME", help="only this kind of data")
+    chosen = parser.parse_args()
+    cases = [
+        case
+        for source in (small_tables, starts, kinds, tables, photos)
+        for case in source()
+        if len(case.X) <= chosen.most and (chosen.kind is None or case.group in chosen.kind)
+    ]
+    if not cases:
+        parser.error(f"no data of --kind {chosen.kind} with --most {chosen.most}")
+    results = []
+    for case in track(cases, "Fitting"):
+        result = examine(case)
+        results.append(result)
+        if result.verdict == "no":
+            n, d = case.X.shape
+            part = f"iteration {result.parted}" if result.parted else "none, only in the end"
+            print(
+                f"parts: {case.group}, {n:,} x {d} {case.precision}, k = "
+                f"{case.params['n_clusters']}, seed {case.seed}: {part}; scikit-learn "
+                f"{'parts from' if result.to_itself == 'no' else 'equals'} itself",
+                flush=True,
+            )
+    print("\n" + table("kind | precision", grouped(results, by_kind=True)))
+    print("\n" + table("precision | samples", grouped(results, by_kind=False)))
 
 
 if __name__ == "__main__":

@@ -247,8 +247,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 centers,
                 max_iter=self.max_iter,
                 tol=tol,
-                # Centres given as an array are no draw of scikit-learn's to be followed.
-                follow=None if is_given(init) else samples.mean(),
+                # Whole numbers that are given tie truly, and then the lowest index is right.
+                follow=None if is_given(init) and _whole(centers) else samples.mean(),
                 on_iteration=_reporter(self.verbose, callback),
             )
             if self.verbose and (fit.strict or fit.shift <= tol):
@@ -495,6 +495,11 @@ def clusters_cost(X: ArrayLike, centroids: ArrayLike, labels: ArrayLike) -> floa
         difference = samples[start : start + rows] - centers[owner[start : start + rows]]
         parts.append(float(np.vdot(difference, difference)))
     return float(np.sum(parts))
+
+
+def _whole(centers: NDArray) -> bool:
+    """Whether all centres are whole numbers."""
+    return bool((centers == np.rint(centers)).all())
 
 
 def _reporter(

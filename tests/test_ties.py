@@ -148,6 +148,8 @@ def test_samples_whose_products_overflow_keep_their_labels():
     np.testing.assert_array_equal(settled, [1, 0, 1])
 
 
+# Unit rows of one feature are three different ones.
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
@@ -166,10 +168,22 @@ def test_fits_begin_as_those_of_scikit_learn(n, d, k, kind, dtype):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize(("n", "d", "k"), [(600, 4, 8), (2500, 3, 20), (3000, 17, 26)])
-def test_whole_fits_are_those_of_scikit_learn(n, d, k, kind):
+def test_whole_fits_are_those_of_scikit_learn(n, d, k, given, kind):
     for seed in range(5):
         X = samples(kind, n, d, seed)
-        ours, theirs = (cls(k, random_state=seed).fit(X) for cls in (KMeans, SklearnKMeans))
+        start = X[np.random.default_rng(seed).choice(n, k, replace=False)]
+        init = {"init": start, "n_init": 1} if given else {"random_state": seed}
+        ours, theirs = (cls(k, **init).fit(X) for cls in (KMeans, SklearnKMeans))
         np.testing.assert_array_equal(ours.labels_, theirs.labels_)
         assert ours.n_iter_ == theirs.n_iter_
+
+
+def test_true_ties_of_whole_numbers_that_are_given_go_to_the_lowest_index():
+    X = np.random.default_rng(0).integers(0, 5, (500, 2)).astype(float)
+    start = np.array([[0.0, 0.0], [4.0, 4.0], [0.0, 4.0], [4.0, 0.0]])
+    found = KMeans(4, init=start, n_init=1, max_iter=1, tol=0)
+    labels = ((X[:, np.newaxis] - start) ** 2).sum(axis=2).argmin(axis=1)
+    means = [X[labels == j].mean(axis=0) for j in range(4)]
+    np.testing.assert_allclose(found.fit(X).cluster_centers_, means, rtol=1e-12)
