@@ -121,7 +121,8 @@ class DenseStep(BlockStep):
             run_blocks(both, self._n_blocks, self._threads)
         else:
             run_blocks(label, self._n_blocks, self._threads)
-            moved = self._settle(ties, ties.doubtful(self._sq_dist, self._second))
+            doubtful = ~(self._second > ties.limit(self._sq_dist))
+            moved = self._settle(ties, np.flatnonzero(doubtful))
             self._sq_dist[moved] = self._own_sq_dist(moved, centers)
             run_blocks(add_up, self._n_blocks, self._threads)
         self.sums = self._block_sums.sum(axis=0)

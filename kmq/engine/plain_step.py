@@ -58,9 +58,9 @@ class PlainStep(SampleStep):
         sq_dist = self._label(centers)
         self._sq_dist = sq_dist.min(axis=0)
         changed = not np.array_equal(before, self._labels)
-        if ties is not None and len(centers) > 1:
-            second = np.partition(sq_dist, 1, axis=0)[1]
-            moved = self._settle(ties, ties.doubtful(self._sq_dist, second))
+        if ties is not None:
+            rivals = np.count_nonzero(~(sq_dist > ties.limit(self._sq_dist)), axis=0)
+            moved = self._settle(ties, np.flatnonzero(rivals > 1))
             self._sq_dist[moved] = self._own_sq_dist(moved, centers)
         width = len(self._places)
         bins = self._labels[:, np.newaxis] * width + self._places

@@ -73,8 +73,10 @@ class TieRule:
         """Build the rule for one set of centres."""
         shifted = centers - mean
         sq_norms = np.einsum("ij,ij->i", shifted, shifted)
-        wide = shifted.astype(np.float64, copy=False)
-        exact = np.einsum("ij,ij->i", wide, wide)
+        exact = sq_norms
+        if centers.dtype == np.float32:
+            wide = shifted.astype(np.float64)
+            exact = np.einsum("ij,ij->i", wide, wide)
         d = centers.shape[1]
         dtype = np.finfo(centers.dtype)
         eps = 1.01 * float(dtype.eps)
@@ -101,17 +103,16 @@ class TieRule:
         return self.product / 4.0 + self.rounding + 1.1 * self.explicit
 
     @quiet
-    def doubtful(self, sq_dist: NDArray, second: NDArray) -> NDArray[np.intp]:
-        """Samples whose second nearest centre may pass for the nearest.
+    def limit(self, sq_dist: NDArray) -> NDArray[np.float64]:
+        """Squared distances up to which another centre may pass for the nearest.
 
         Parameters
         ----------
-        sq_dist, second : (n,)
-            Squared distances to the nearest and second nearest centre, by explicit differences.
+        sq_dist : (n,)
+            Squared distances to the nearest centres, by explicit differences.
         """
         sq = sq_dist.astype(np.float64)
-        width = self._width(np.sqrt(sq)) + self.explicit * sq
-        return np.flatnonzero(~(second - sq > 1.1 * width))
+        return sq + 1.1 * (self._width(np.sqrt(sq)) + self.explicit * sq)
 
     def doubtful_gaps(
         self, nearest: NDArray[np.float32], gap: NDArray[np.float32], sums: NDArray[np.float32]
