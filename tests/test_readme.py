@@ -39,7 +39,7 @@ def test_the_first_block_quantizes_the_flower(tmp_path, monkeypatch):
 
 
 def test_the_second_block_is_how_the_tests_are_run():
-    assert blocks("sh")[1].strip().endswith(".venv/bin/python -m pytest")
+    assert blocks("sh")[1].strip().endswith(".venv/bin/python -m pytest -n auto --dist loadfile")
     assert len(blocks("sh")) == 2
 
 
