@@ -136,8 +136,8 @@ def tables() -> Iterator[Case]:
             low, high = X.min(axis=0), X.max(axis=0)
             for seed, dtype in product(range(3), DTYPES):
                 yield Case(name, X.astype(dtype), {"n_clusters": k}, seed=seed)
-                X = (X - low) / (high - low)
-                yield Case(f"{name}, min-max", X.astype(dtype), {"n_clusters": k}, seed=seed)
+                scaled = ((X - low) / (high - low)).astype(dtype)
+                yield Case(f"{name}, min-max", scaled, {"n_clusters": k}, seed=seed)
 
 
 def photos() -> Iterator[Case]:

@@ -405,6 +405,23 @@ print(n_threads(), digest(), numba.get_num_threads())
     assert output(start(code)) == ["1", plain, "1"]
 
 
+def test_what_is_compiled_ahead_needs_what_a_build_has_and_no_more(start, output):
+    code = f"""
+import sys, tomllib
+names = tomllib.load(open({str(ROOT / "pyproject.toml")!r}, "rb"))
+asked = {{word.split(">")[0] for word in names["build-system"]["requires"]}}
+for word in names["project"]["dependencies"]:
+    name = word.split(">")[0]
+    if name not in asked:
+        sys.modules[{{"pillow": "PIL", "scikit-learn": "sklearn"}}.get(name, name)] = None
+from kmq.engine.warmup import JOBS
+for job in JOBS:
+    job()
+print("sklearn" in asked, len(JOBS) > 10)
+"""
+    assert output(start(code)) == ["False", "True"]
+
+
 def test_without_a_compiler(start, output):
     """Kernels as plain Python: slow, but the same algorithm and nothing that only Numba allows."""
     code = """

@@ -1,6 +1,7 @@
 """Compiling ahead of time, in processes beside one another.
 
-Nothing here knows scikit-learn or Pillow: it runs where kmq is being built, too.
+It runs where kmq is being built, too: nothing here knows more than `[build-system]` in
+pyproject.toml asks for, so neither scikit-learn nor Pillow.
 """
 
 import json
