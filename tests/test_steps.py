@@ -55,13 +55,10 @@ def start(X, k, seed=0):
 
 def nearest(X, centers):
     """Label of each sample by the definition: features in order, in the dtype of X."""
-    labels = np.empty(len(X), np.int32)
-    for i, x in enumerate(X):
-        sq = np.zeros(len(centers), X.dtype)
-        for f in range(X.shape[1]):
-            sq += (x[f] - centers[:, f]) ** 2
-        labels[i] = np.argmin(sq)
-    return labels
+    sq = np.zeros((len(X), len(centers)), X.dtype)
+    for f in range(X.shape[1]):
+        sq += (X[:, f, np.newaxis] - centers[:, f]) ** 2
+    return sq.argmin(axis=1).astype(np.int32)
 
 
 def check_one_assignment(make, X, weight, centers):
