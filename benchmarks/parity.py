@@ -255,10 +255,10 @@ def grouped(results: list[Result], by_kind: bool) -> dict[tuple[str, ...], list[
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         case = result.case
-        size = f"up to {case.size:,}"
+        size = f"up to {case.size:,}" if case.size < max(SIZES) else "more"
         names = (case.group, case.precision) if by_kind else (case.precision, size)
         groups.setdefault(names, []).append(result)
-    return groups if by_kind else dict(sorted(groups.items(), key=lambda pair: pair[0][0][::-1]))
+    return groups if by_kind else dict(sorted(groups.items(), key=lambda pair: pair[0][0]))
 
 
 def main() -> None:
