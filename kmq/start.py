@@ -81,8 +81,9 @@ def kmeans_plusplus(
     if sp.issparse(X):
         from sklearn import cluster
 
+        # Of other formats not all SciPy versions give out a row, as scikit-learn asks.
         return cluster.kmeans_plusplus(
-            X,
+            X.tocsr(),
             n_clusters,
             sample_weight=sample_weight,
             x_squared_norms=x_squared_norms,
