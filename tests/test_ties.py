@@ -127,17 +127,49 @@ def test_the_first_assignment_of_colours(d, shift, rng):
 
 @pytest.mark.parametrize("proven", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [6, 17, 40])
 @pytest.mark.parametrize("n", [1, 255, 256, 257, 9001])
-def test_all_ways_settle_alike(n, dtype, proven, monkeypatch):
+def test_all_ways_settle_alike(n, d, dtype, proven, monkeypatch):
     """Whether BLAS adds up in the order of the kernel or another is shown by nothing."""
     if not proven:
         monkeypatch.setattr(module, "_adds_in_order", lambda *shape: False)
-    X = samples("tenths", n, 6, dtype=dtype)
-    centers = samples("tenths", 20, 6, seed=1, dtype=dtype)
+    X = samples("tenths", n, d, dtype=dtype)
+    centers = samples("tenths", 20, d, seed=1, dtype=dtype)
     rule = TieRule.of(centers, X.mean(axis=0))
     rows = np.arange(n)[:: 1 if n < 9000 else 3]
     settled = rule.settle(X, rows, np.full(len(rows), -1, np.int32))
     np.testing.assert_array_equal(settled, as_scikit_learn(X, centers)[rows])
+
+
+def test_the_last_sample_is_added_up_as_its_chunk_is():
+    """BLAS may take the last sample of an odd number in another order than the others."""
+    for seed in range(60):
+        X = read_only(np.random.default_rng(seed).integers(0, 2, (2305, 17)) / 3)
+        centers = X[np.random.default_rng(seed).choice(2305, 40, replace=False)]
+        rule = TieRule.of(centers, X.mean(axis=0))
+        settled = rule.settle(X, np.arange(2305), np.full(2305, -1, np.int32))
+        np.testing.assert_array_equal(settled, as_scikit_learn(X, centers))
+
+
+def test_what_fills_up_a_cell_changes_no_label():
+    """Where the last sample was given to another centre, and this one turns out nearer."""
+    for seed in range(300):
+        X, rng = samples("thirds", 66, 2, seed), np.random.default_rng(seed)
+        centers = X[rng.choice(66, 3, replace=False)]
+        step = CellStep(X, read_only(np.ones(66)), 3)
+        step.assign(centers, TieRule.of(centers, X.mean(axis=0)))
+        before = step.labels.copy()
+        changed = step.assign(centers + 1e-9 * rng.normal(size=centers.shape))
+        assert changed == (not np.array_equal(before, step.labels))
+
+
+@pytest.mark.parametrize("scale", [1e40, 1e60])
+@pytest.mark.parametrize("make", STEPS)
+def test_large_samples_are_nothing_to_warn_of(make, scale, rng):
+    X = read_only(rng.standard_normal((3000, 3)) * scale)
+    step = make(X, read_only(np.ones(len(X))), 8)
+    step.assign(X[:8].copy(), TieRule.of(X[:8], X.mean(axis=0)))
+    np.testing.assert_array_equal(step.labels, as_scikit_learn(X, X[:8]))
 
 
 def test_samples_whose_products_overflow_keep_their_labels():

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.dense import BlockStep
+from kmq.engine.quiet import quiet
 from kmq.engine.threads import n_threads, run_blocks
 from kmq.engine.ties import TieRule
 from kmq.kernels import bounds as kernels
@@ -266,6 +267,7 @@ class BoundStep(BlockStep):
         self._peak = self._growth
         self._reference = reference
 
+    @quiet
     def _settle_near_ties(self, ties: TieRule) -> None:
         """Let near-ties fall as `ties` says, in the first iteration: all bounds are of now."""
         # Bounds were rounded to the safe side, in single precision.

@@ -114,6 +114,9 @@ class CellStep(BlockStep):
         if not moved.any():
             return
         labels[places] = after
+        if self._owners[-1] < 0:
+            # What fills up the last cell repeats its last sample.
+            labels[len(self._X) :] = labels[len(self._X) - 1]
         self._spread = False
         whole = sums[:, 0].copy()
         X, weight = self._X[rows[moved]].astype(np.float64), self._weight[rows[moved]]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kmq.engine.dense import BlockStep
+from kmq.engine.quiet import quiet
 from kmq.engine.steps import block_rows
 from kmq.engine.team import Team
 from kmq.engine.ties import TieRule
@@ -135,6 +136,7 @@ class GapStep(BlockStep):
                 clocks[:] = 0.0
         self._do(teams.VISIT)
 
+    @quiet
     def _settle_near_ties(self, ties: TieRule) -> None:
         """Let near-ties fall as `ties` says, in the first iteration: all clocks stand at 0."""
         alarm, hidden = self._state.alarm, self._orders.hidden[self._state.labels]

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from kmq.engine.quiet import quiet
 from kmq.engine.steps import means_of
 from kmq.engine.ties import TieRule
 
@@ -105,6 +106,7 @@ class SampleStep:
         self._labels[rows] = settled
         return rows[settled != labels]
 
+    @quiet
     def _own_sq_dist(self, rows: NDArray[np.intp], centers: NDArray) -> NDArray:
         """Squared distances of some samples to the centres of their labels."""
         return np.square(self._X[rows] - centers[self._labels[rows]]).sum(axis=1)

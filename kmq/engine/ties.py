@@ -7,6 +7,7 @@ decimals, rows of zeros among unit vectors. Following it through the few samples
 what makes the same seed give the same clusters.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -171,62 +172,69 @@ class TieRule:
             return labels
         k, d = self.shifted.shape
         settled = labels.copy()
-        threads = n_threads() if len(rows) * k * d > _WORTH_A_THREAD else 1
+        # BLAS may add up a chunk that is not whole in another order.
+        whole = rows < len(X) // _CHUNK * _CHUNK
         with single_blas_thread():
-            if len(rows) >= _MANY and d <= _ONE_GO and _adds_in_order(k, d, X.dtype):
-                self._settle_in_order(X, rows, settled, threads)
+            by_kernel = np.count_nonzero(whole) >= _MANY and d <= _ONE_GO
+            if by_kernel and _adds_in_order(k, d, X.dtype):
+                settled[whole] = self._settle_in_order(X, rows[whole], labels[whole])
+                whole = ~whole
+                settled[whole] = self._settle_chunks(X, rows[whole], labels[whole])
             else:
-                self._settle_chunks(X, rows, settled, threads)
+                settled = self._settle_chunks(X, rows, labels)
         return settled
 
     def _settle_in_order(
-        self, X: NDArray, rows: NDArray[np.intp], settled: NDArray[np.int32], threads: int
-    ) -> None:
-        """Settle samples by products that are added up feature by feature."""
+        self, X: NDArray, rows: NDArray[np.intp], labels: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        """`settle` by products that are added up feature by feature."""
         from kmq.kernels import dense
 
         columns = np.ascontiguousarray(self.shifted.T)
+        settled = labels.copy()
 
-        @quiet
         def task(worker: int, first: int, last: int) -> None:
             some = slice(first * _CHUNK, last * _CHUNK)
             dense.settle_ties(X, rows[some], self.mean, columns, self.sq_norms, settled[some])
 
+        threads = n_threads() if len(rows) * columns.size > _WORTH_A_THREAD else 1
         run_blocks(task, -(-len(rows) // _CHUNK), threads)
+        return settled
 
+    @quiet
     def _settle_chunks(
-        self, X: NDArray, rows: NDArray[np.intp], settled: NDArray[np.int32], threads: int
-    ) -> None:
-        """Settle samples by products of BLAS, each at the place in a chunk where it always is."""
-        n = len(X)
-        if n <= _CHUNK:
-            chunks = [(np.arange(len(rows)), n)]
-        else:
-            in_last = rows >= n // _CHUNK * _CHUNK
-            chunks = [(np.flatnonzero(in_last), n % _CHUNK)] if in_last.any() else []
-            others = np.flatnonzero(~in_last)
-            # Samples of one place go to one chunk after the other.
-            others = others[np.argsort(rows[others] % _CHUNK, kind="stable")]
-            places = rows[others] % _CHUNK
-            turn = np.arange(len(places)) - np.searchsorted(places, places)
-            by_turn = np.argsort(turn, kind="stable")
-            ends = np.cumsum(np.bincount(turn)) if len(turn) else np.empty(0, np.intp)
-            chunks += [(some, _CHUNK) for some in np.split(others[by_turn], ends[:-1])]
+        self, X: NDArray, rows: NDArray[np.intp], labels: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        """`settle` by products of BLAS, each sample at the place in a chunk where it always is.
 
-        @quiet
-        def task(worker: int, first: int, last: int) -> None:
-            for some, size in chunks[first:last]:
-                if len(some) == 0:
-                    continue
-                samples = np.zeros((size, X.shape[1]), X.dtype)
-                places = rows[some] % _CHUNK
-                samples[places] = X[rows[some]] - self.mean
-                scores = _scores(samples, self.shifted, self.sq_norms)[places]
-                found = scores.argmin(axis=1)
-                sound = np.isfinite(scores).all(axis=1)
-                settled[some] = np.where(sound, found, settled[some])
+        On one thread: SciPy's functions of BLAS do not let another one call them meanwhile.
+        """
+        settled = labels.copy()
+        for some, size in _chunks(rows, len(X)):
+            samples = np.zeros((size, X.shape[1]), X.dtype)
+            places = rows[some] % _CHUNK
+            samples[places] = X[rows[some]] - self.mean
+            scores = _scores(samples, self.shifted, self.sq_norms)[places]
+            sound = np.isfinite(scores).all(axis=1)
+            settled[some[sound]] = scores[sound].argmin(axis=1)
+        return settled
 
-        run_blocks(task, len(chunks), threads)
+
+def _chunks(rows: NDArray[np.intp], n: int) -> Iterator[tuple[NDArray[np.intp], int]]:
+    """Which of some rows of n go to one chunk after the other, and the samples of each."""
+    in_last = rows >= n // _CHUNK * _CHUNK
+    if in_last.any():
+        yield np.flatnonzero(in_last), n % _CHUNK
+    others = np.flatnonzero(~in_last)
+    if len(others) == 0:
+        return
+    # Samples of one place go to one chunk after the other.
+    others = others[np.argsort(rows[others] % _CHUNK, kind="stable")]
+    places = rows[others] % _CHUNK
+    turn = np.arange(len(places)) - np.searchsorted(places, places)
+    others = others[np.argsort(turn, kind="stable")]
+    for some in np.split(others, np.cumsum(np.bincount(turn))[:-1]):
+        yield some, _CHUNK
 
 
 def _scores(samples: NDArray, shifted: NDArray, sq_norms: NDArray) -> NDArray:

@@ -137,14 +137,14 @@ def settle_ties(X, rows, mean, columns, sq_norms, labels):
         _multiply(X, rows[r], mean, columns, products)
         label = 0
         lowest = X.dtype.type(np.inf)
-        total = X.dtype.type(0)
+        sound = True
         for j in range(k):
             score = sq_norms[j] - two * products[j]
-            total += score
+            sound &= score - score == 0
             if score < lowest:
                 lowest = score
                 label = j
-        if total - total == 0:
+        if sound:
             labels[r] = label
 
 
